@@ -1,0 +1,128 @@
+"""Every setting, in one list: the dataclasses below make the file's keys, the environment names and the flags.
+
+Precedence: defaults <- file (TOML) <- environment (`FIRSTAUDIO_<SECTION>_<FIELD>`) <- flags. Unknown keys are errors.
+Importing this module is cheap on purpose (`--help` needs the list, not the validation); `load` imports pydantic.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from annotated_types import Ge, Gt, Le
+
+from firstaudio.errors import ConfigError
+
+ENV_PREFIX = "FIRSTAUDIO_"
+
+
+@dataclass(frozen=True, slots=True)
+class Help:
+    """The sentence that documents a setting everywhere, and its flag where the default name is not wanted."""
+
+    text: str
+    secret: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """Section `[server]`; its flags carry no section name: `--port`."""
+
+    host: Annotated[str, Help("address to listen on")] = "127.0.0.1"
+    port: Annotated[int, Ge(0), Le(65535), Help("port to listen on; 0 takes a free one")] = 8000
+    api_keys: Annotated[
+        tuple[str, ...], Help("accepted API keys, comma-separated; none: no key is asked for", secret=True)
+    ] = ()
+    cors_origins: Annotated[
+        tuple[str, ...], Help("origins that browsers may call from, comma-separated, or *; none: CORS is off")
+    ] = ()
+    max_input_chars: Annotated[int, Ge(1), Help("longest text of one request, in characters")] = 50_000
+    max_body_bytes: Annotated[int, Ge(1024), Help("largest request body, in bytes")] = 1_048_576
+    unknown_fields: Annotated[
+        Literal["reject", "ignore"], Help("what to do with request fields that nobody knows; ignored ones are named in a header")
+    ] = "reject"
+    drain_timeout_s: Annotated[
+        float, Ge(0), Help("how long running streams may go on after SIGTERM, in seconds")
+    ] = 30.0
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Help("log level")] = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamingConfig:
+    """Section `[streaming]`: how speech is cut and paced."""
+
+    first_chunk_target_ms: Annotated[
+        int, Ge(1), Le(60_000), Help("deadline of a stream that has sent nothing: arrival plus this")
+    ] = 200
+    min_chunk_size_ms: Annotated[int, Ge(1), Le(1000), Help("shortest chunk on the wire, but for the last one")] = 50
+    max_chunk_size_ms: Annotated[int, Ge(10), Le(10_000), Help("longest chunk on the wire")] = 200
+    target_buffer_ms: Annotated[
+        int, Ge(0), Le(10_000), Help("safety margin: the scheduler works towards this much audio in the listener's buffer")
+    ] = 150
+    fast_path_enabled: Annotated[
+        bool, Help("begin with a short first segment and let segments grow; off: segments of equal size")
+    ] = True
+    incremental_generation: Annotated[
+        bool, Help("send audio while a segment is still being synthesised; off: whole segments only")
+    ] = True
+    max_lead_s: Annotated[float, Gt(0), Le(3600), Help("audio that waits unread for a slow client before its stream is parked, in seconds")] = 10.0
+    max_segment_chars: Annotated[int, Ge(40), Le(5000), Help("longest segment, in characters")] = 400
+    max_streams: Annotated[int, Ge(1), Help("streams of one engine at the same time; one more is refused with 429")] = 256
+    max_utilization: Annotated[
+        float, Gt(0), Le(1), Help("share of the engine's measured speed that may be promised to listeners before new ones are refused")
+    ] = 0.95
+
+    def __post_init__(self) -> None:
+        if self.min_chunk_size_ms * 2 > self.max_chunk_size_ms:
+            # Any longer stretch can then be cut into pieces within the bounds.
+            raise ConfigError(
+                "streaming.max_chunk_size_ms must be at least twice streaming.min_chunk_size_ms, "
+                f"got {self.max_chunk_size_ms} and {self.min_chunk_size_ms}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """Section `[engine]`: which engines run; the first is the default."""
+
+    names: Annotated[tuple[str, ...], Help("engines to start, comma-separated; the first is the default one")] = ("espeak",)
+    default_voice: Annotated[str, Help("voice of requests that name none")] = "af_heart"
+
+
+@dataclass(frozen=True, slots=True)
+class EspeakConfig:
+    """Section `[espeak]`."""
+
+    num_workers: Annotated[int, Ge(1), Le(16), Help("espeak-ng worker processes")] = 2
+    library: Annotated[str, Help("path of libespeak-ng; empty: the wheel's, else the system's")] = ""
+    step_timeout_s: Annotated[float, Gt(0), Help("a worker silent for longer is replaced, in seconds")] = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticConfig:
+    """Section `[synthetic]`: an engine with stated figures, for demonstration and tests."""
+
+    ttfa_ms: Annotated[float, Ge(0), Help("time from a segment's start to its first step, in ms")] = 50.0
+    rtf: Annotated[float, Ge(0), Help("seconds of work per second of audio")] = 0.1
+    capacity: Annotated[int, Ge(1), Le(64), Help("lanes: steps at the same time")] = 2
+    step_ms: Annotated[float, Gt(0), Help("audio of one step, in ms")] = 100.0
+    failure_rate: Annotated[float, Ge(0), Le(1), Help("share of segments that fail")] = 0.0
+    fail_at_step: Annotated[int, Ge(0), Help("step at which a failing segment fails")] = 0
+    seed: Annotated[int, Ge(0), Help("seed of noise and failures")] = 0
+    sample_rate: Annotated[int, Ge(8000), Le(48000), Help("sample rate in Hz")] = 24_000
+    char_s: Annotated[float, Gt(0), Help("audio of one character, in seconds")] = 0.06
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration."""
+
+    server: ServerConfig = field(default_factory=ServerConfig)
+    streaming: StreamingConfig = field(default_factory=StreamingConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    espeak: EspeakConfig = field(default_factory=EspeakConfig)
+    synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)

@@ -1,0 +1,1 @@
+"""Engines turn segments into chunks. They know nothing of HTTP, queues or other engines."""

@@ -1,0 +1,124 @@
+"""The protocol between the scheduler and whatever synthesises speech."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from firstaudio.audio.chunk import Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A persona that can be asked for by name.
+
+    Attributes:
+        id: The name that requests use.
+        name: The name for people.
+        language: BCP-47 tag of the language that it speaks when the request names none.
+        gender: "female", "male" or "neutral".
+        alias_of: The voice that really speaks, when `id` is another name for it.
+    """
+
+    id: str
+    name: str
+    language: str
+    gender: str = "neutral"
+    alias_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What an engine can do.
+
+    Attributes:
+        name: The engine's name in the registry, also accepted as a model name.
+        sample_rate: Native rate in Hz of every chunk.
+        languages: BCP-47 tags.
+        num_lanes: Steps that may run at the same time, each on a thread of its own.
+        incremental: Whether a segment yields several steps, the first one early.
+        word_timing: Whether chunks carry word marks.
+        pitch: Whether `SpeakRequest.pitch` is honoured.
+        expected_rtf: Seconds of work per second of audio on one lane, until measured.
+        description: One line for people.
+    """
+
+    name: str
+    sample_rate: int
+    languages: tuple[str, ...]
+    num_lanes: int
+    incremental: bool
+    word_timing: bool
+    pitch: bool
+    expected_rtf: float
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakRequest:
+    """One segment to be spoken.
+
+    Attributes:
+        text: The segment's text, normalised, not empty.
+        voice: A voice id that `Engine.resolve` returned.
+        language: A language that goes with it, as `Engine.resolve` returned it.
+        speed: 0.25 to 4.0; 1.0 is natural.
+        pitch: 0.5 to 2.0; 1.0 is natural.
+        key: Identifies segment and attempt (utterance seed, index, attempt) for deterministic engines.
+    """
+
+    text: str
+    voice: str
+    language: str
+    speed: float = 1.0
+    pitch: float = 1.0
+    key: tuple[int, int, int] = (0, 0, 0)
+
+
+class Engine(Protocol):
+    """Turns one segment into chunks, a step at a time.
+
+    All methods are synchronous and may be called from any thread; `start`, `prepare`, and `next()` on what `steps`
+    returned may block (on a lane, never on the event loop). One iterator is used by one thread at a time, but not
+    always by the same one. Different iterators run at the same time on different lanes, and an iterator may be left
+    unfinished for any time while others advance.
+    """
+
+    @property
+    def info(self) -> EngineInfo:
+        """What this engine can do; constant after `start`."""
+        ...
+
+    def start(self) -> None:
+        """Load and warm everything; blocks until the engine can speak. Raises EngineError or ConfigError."""
+        ...
+
+    def voices(self) -> Sequence[Voice]:
+        """Every voice, aliases included."""
+        ...
+
+    def resolve(self, voice: str, language: str | None) -> tuple[str, str]:
+        """The canonical voice id and language for what a request asked.
+
+        Raises:
+            UnknownVoiceError: No such voice.
+            UnknownLanguageError: No such language, or this voice does not speak it.
+        """
+        ...
+
+    def prepare(self, request: SpeakRequest) -> Any:
+        """Text to whatever the engine decodes from (phonemes, tokens). Raises EngineError."""
+        ...
+
+    def steps(self, prepared: Any) -> Iterator[Chunk]:
+        """Chunks of the segment, contiguous from sample 0, native rate, word marks in segment coordinates.
+
+        Each `next()` costs tens of milliseconds at the most where `info.incremental` is true. `close()` on the
+        iterator (it is a generator) cancels: the lane's resources are free when it returns. Raises EngineError.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop workers and release memory; idempotent."""
+        ...

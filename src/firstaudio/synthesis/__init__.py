@@ -1,0 +1,1 @@
+"""The scheduler of steps and the one door to speech: `Synthesizer.stream`."""

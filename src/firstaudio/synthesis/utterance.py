@@ -1,0 +1,28 @@
+"""`Utterance`: everything that one request asks to be spoken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """What to speak and how.
+
+    Attributes:
+        text: The original text, as the client sent it.
+        voice: A voice id or alias; None takes the configured default.
+        language: BCP-47 tag; None takes the voice's own.
+        speed: 0.25 to 4.0.
+        pitch: 0.5 to 2.0; engines without pitch refuse anything but 1.0.
+        engine: Engine name or model alias; None takes the default engine.
+        request_id: Goes through logs and traces.
+    """
+
+    text: str
+    voice: str | None = None
+    language: str | None = None
+    speed: float = 1.0
+    pitch: float = 1.0
+    engine: str | None = None
+    request_id: str = ""

@@ -1,0 +1,89 @@
+"""What happened to one utterance: a timestamp at every door, in nanoseconds of `clock.now_ns`.
+
+A trace is a leaf that everyone may write. Stage times are sums over the utterance; `first_audio_stages`
+keeps the sums at the moment when the first audio left, so its parts explain TTFA.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from firstaudio.clock import NS_PER_MS, Clock, now_ns
+
+Stage = Literal["queue", "text_processing", "phonemize", "model_inference", "audio_conversion", "chunk_delivery"]
+Outcome = Literal["completed", "cancelled", "failed", "refused"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+
+
+def _no_stages() -> dict[Stage, int]:
+    return dict.fromkeys(STAGES, 0)
+
+
+@dataclass(slots=True)
+class Trace:
+    """Times and counts of one utterance.
+
+    Only one thread writes at a time: the step that runs, or the event loop between steps.
+    """
+
+    request_id: str = ""
+    engine: str = ""
+    voice: str = ""
+    num_characters: int = 0
+    clock: Clock = now_ns
+    accepted_ns: int = 0
+    first_step_ns: int | None = None
+    first_chunk_ns: int | None = None
+    first_sent_ns: int | None = None
+    finished_ns: int | None = None
+    stages_ns: dict[Stage, int] = field(default_factory=_no_stages)
+    first_audio_stages_ns: dict[Stage, int] | None = None
+    audio_s: float = 0.0
+    num_chunks: int = 0
+    num_segments: int = 0
+    num_retries: int = 0
+    outcome: Outcome | None = None
+    error: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.accepted_ns:
+            self.accepted_ns = self.clock()
+
+    @contextmanager
+    def stage(self, name: Stage) -> Iterator[None]:
+        """Add the time spent in the block to stage `name`, also when the block raises."""
+        begin = self.clock()
+        try:
+            yield
+        finally:
+            self.stages_ns[name] += self.clock() - begin
+
+    def add(self, name: Stage, duration_ns: int) -> None:
+        """Add `duration_ns` to stage `name`."""
+        self.stages_ns[name] += duration_ns
+
+    def first_audio_sent(self) -> None:
+        """Note that the first audio has just been handed to the client; later calls do nothing."""
+        if self.first_sent_ns is None:
+            self.first_sent_ns = self.clock()
+            self.first_audio_stages_ns = dict(self.stages_ns)
+
+    def finish(self, outcome: Outcome, error: str | None = None) -> None:
+        """Close the trace; the first outcome stands."""
+        if self.outcome is None:
+            self.outcome, self.error, self.finished_ns = outcome, error, self.clock()
+
+    @property
+    def ttfa_ms(self) -> float | None:
+        """Accept to first audio handed to the client, in ms; None while there is none."""
+        return None if self.first_sent_ns is None else (self.first_sent_ns - self.accepted_ns) / NS_PER_MS
+
+    @property
+    def rtf(self) -> float | None:
+        """Accept to end over audio duration; None before the end or without audio."""
+        if self.finished_ns is None or not self.audio_s:
+            return None
+        return (self.finished_ns - self.accepted_ns) / 1e9 / self.audio_s
