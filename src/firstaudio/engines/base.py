@@ -39,7 +39,7 @@ class EngineInfo:
         num_lanes: Steps that may run at the same time, each on a thread of its own.
         incremental: Whether a segment yields several steps, the first one early.
         word_timing: Whether chunks carry word marks.
-        pitch: Whether `SpeakRequest.pitch` is honoured.
+        pitch_range: Lowest and highest `SpeakRequest.pitch`; None where it cannot be changed.
         expected_rtf: Seconds of work per second of audio on one lane, until measured.
         description: One line for people.
     """
@@ -50,7 +50,7 @@ class EngineInfo:
     num_lanes: int
     incremental: bool
     word_timing: bool
-    pitch: bool
+    pitch_range: tuple[float, float] | None
     expected_rtf: float
     description: str = ""
 
@@ -64,7 +64,7 @@ class SpeakRequest:
         voice: A voice id that `Engine.resolve` returned.
         language: A language that goes with it, as `Engine.resolve` returned it.
         speed: 0.25 to 4.0; 1.0 is natural.
-        pitch: 0.5 to 2.0; 1.0 is natural.
+        pitch: Factor within `EngineInfo.pitch_range`; 1.0 is natural.
         key: Identifies segment and attempt (utterance seed, index, attempt) for deterministic engines.
     """
 

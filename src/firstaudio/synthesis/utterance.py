@@ -14,7 +14,7 @@ class Utterance:
         voice: A voice id or alias; None takes the configured default.
         language: BCP-47 tag; None takes the voice's own.
         speed: 0.25 to 4.0.
-        pitch: 0.5 to 2.0; engines without pitch refuse anything but 1.0.
+        pitch: Factor; 1.0 is natural. The engine states its range (`EngineInfo.pitch_range`).
         engine: Engine name or model alias; None takes the default engine.
         request_id: Goes through logs and traces.
     """

@@ -1,0 +1,325 @@
+"""The heart: runs steps, not requests; the stream whose listener runs dry first goes first.
+
+Every stream has a deadline: the moment its listener runs out of audio, less the safety buffer (for a stream that has
+sent nothing: arrival plus the TTFA target). A free lane takes the stream with the earliest deadline, runs one step,
+and the deadline moves by the audio gained. So first words go before surplus, no long text starves a short one, a slow
+reader parks its stream, and a cancelled one stops within a step.
+
+All state lives on the event loop; only `Work.step` and `Work.close` run on lanes (threads), one at a time per stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import math
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count
+from typing import Literal, NamedTuple, Protocol
+
+from firstaudio.audio.chunk import Chunk
+from firstaudio.audio.playback import PlaybackClock
+from firstaudio.clock import NS_PER_MS, NS_PER_S, Clock, now_ns
+from firstaudio.config import StreamingConfig
+from firstaudio.errors import OverloadedError
+from firstaudio.synthesis.admission import Demand, feasible
+
+RTF_SMOOTHING = 0.1  # weight of the newest step in the running figures
+
+
+class StepResult(NamedTuple):
+    """What one step brought.
+
+    Attributes:
+        chunks: Audio, possibly none.
+        done: Whether the utterance is complete.
+        remaining_s: Estimated audio that is still to be made, in seconds.
+    """
+
+    chunks: list[Chunk]
+    done: bool
+    remaining_s: float
+
+
+class Work(Protocol):
+    """One utterance, as the scheduler sees it."""
+
+    def step(self, lead_s: float) -> StepResult:
+        """Do a bounded piece of work on a lane. `lead_s`: audio the listener has ahead. Raises FirstaudioError."""
+        ...
+
+    def close(self) -> None:
+        """Give back the engine's resources, on a lane; after the last step or instead of it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerStatistics:
+    """Figures of one moment."""
+
+    num_streams: int
+    num_unstarted: int
+    num_parked: int
+    num_lanes: int
+    num_busy_lanes: int
+    num_steps: int
+    num_refused: int
+    rtf: float
+    first_step_s: float
+
+
+StreamState = Literal["ready", "running", "parked"]
+
+
+class ScheduledStream:
+    """Chunks of one piece of work, in order; made by `StepScheduler.open`."""
+
+    def __init__(self, scheduler: StepScheduler, work: Work, remaining_s: float, arrival_ns: int) -> None:
+        self._scheduler = scheduler
+        self.work = work
+        self.remaining_s = remaining_s
+        self.arrival_ns = arrival_ns
+        self.playback = PlaybackClock()
+        self.state: StreamState = "parked"
+        self.ended = False  # no further step: done, failed or cancelled
+        self.cancelled = False
+        self.error: BaseException | None = None
+        self.closed = asyncio.Event()
+        self.unread_s = 0.0
+        self._unread: deque[Chunk] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+
+    def __aiter__(self) -> ScheduledStream:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        while not self._unread:
+            if self.error is not None:
+                raise self.error
+            if self.ended:
+                raise StopAsyncIteration
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        chunk = self._unread.popleft()
+        self.unread_s -= chunk.duration_s
+        if self.state == "parked":
+            self._scheduler.consider(self)
+        return chunk
+
+    def cancel(self) -> None:
+        """Stop within the step that runs; does not wait."""
+        if not self.cancelled and not self.closed.is_set():
+            self.cancelled = True
+            self._unread.clear()
+            self.unread_s = 0.0
+            self._scheduler.end(self)
+
+    async def aclose(self) -> None:
+        """Stop within the step that runs, and wait until the engine's resources are free."""
+        self.cancel()
+        await self.closed.wait()
+
+    def push(self, chunks: list[Chunk]) -> None:
+        """Hand over audio to whoever iterates."""
+        self._unread.extend(chunks)
+        self.unread_s += sum(chunk.duration_s for chunk in chunks)
+        self.wake()
+
+    def wake(self) -> None:
+        """Let whoever iterates look again."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class StepScheduler:
+    """Lanes of one engine, and the streams that share them.
+
+    Args:
+        num_lanes: Steps that run at the same time.
+        config: Targets and limits.
+        expected_rtf: Seconds of work per second of audio on one lane, until measured.
+        clock: Monotonic ns.
+        priority: Earlier is served first; the default is the stream's deadline. Another order is for comparison in
+            benchmarks only.
+    """
+
+    def __init__(
+        self,
+        num_lanes: int,
+        config: StreamingConfig,
+        expected_rtf: float,
+        clock: Clock = now_ns,
+        priority: Callable[[ScheduledStream], float] | None = None,
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._num_lanes = num_lanes
+        self._priority = priority or self.deadline_ns
+        self._lanes = ThreadPoolExecutor(num_lanes, thread_name_prefix="lane")
+        self._free_lanes = num_lanes
+        self._streams: set[ScheduledStream] = set()
+        self._ready: list[tuple[float, int, ScheduledStream]] = []
+        self._sequence = count()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._rtf = expected_rtf
+        self._first_step_s = 0.0
+        self._num_steps = 0
+        self._num_refused = 0
+
+    def open(self, work: Work, remaining_s: float) -> ScheduledStream:
+        """Begin a stream; its first step starts at once when a lane is free.
+
+        Args:
+            work: What to run.
+            remaining_s: Estimated audio of the whole utterance, in seconds.
+
+        Raises:
+            OverloadedError: The listeners that are there would run dry, or the new one would wait too long.
+        """
+        self._loop = asyncio.get_running_loop()
+        now = self._clock()
+        self._admit(remaining_s, now)
+        stream = ScheduledStream(self, work, remaining_s, now)
+        self._streams.add(stream)
+        self.consider(stream)
+        return stream
+
+    def deadline_ns(self, stream: ScheduledStream) -> float:
+        """When the stream's next chunk is wanted."""
+        if stream.playback.deadline_ns is None:
+            return stream.arrival_ns + self._config.first_chunk_target_ms * NS_PER_MS
+        # A reader that lags behind its playback still has the unread audio to go through.
+        empty_ns = max(stream.playback.deadline_ns, self._clock() + round(stream.unread_s * NS_PER_S))
+        return empty_ns - self._config.target_buffer_ms * NS_PER_MS
+
+    def consider(self, stream: ScheduledStream) -> None:
+        """Line up a stream that may go on: it has not ended, no step of it runs, and its reader keeps up."""
+        if stream.ended or stream.state != "parked" or stream.unread_s >= self._config.max_lead_s:
+            return
+        stream.state = "ready"
+        heapq.heappush(self._ready, (self._priority(stream), next(self._sequence), stream))
+        self._dispatch()
+
+    def end(self, stream: ScheduledStream) -> None:
+        """No further step for this stream; frees its resources when the step that runs is over."""
+        stream.ended = True
+        if stream.state != "running" and stream in self._streams:
+            self._streams.discard(stream)
+            self._lanes.submit(self._run_close, stream)
+        stream.wake()
+
+    def statistics(self) -> SchedulerStatistics:
+        """Figures of this moment."""
+        streams = self._streams
+        return SchedulerStatistics(
+            num_streams=len(streams),
+            num_unstarted=sum(stream.playback.deadline_ns is None for stream in streams),
+            num_parked=sum(stream.state == "parked" for stream in streams),
+            num_lanes=self._num_lanes,
+            num_busy_lanes=self._num_lanes - self._free_lanes,
+            num_steps=self._num_steps,
+            num_refused=self._num_refused,
+            rtf=self._rtf,
+            first_step_s=self._first_step_s,
+        )
+
+    async def close(self) -> None:
+        """Cancel every stream and stop the lanes."""
+        for stream in list(self._streams):
+            await stream.aclose()
+        self._lanes.shutdown(wait=True)
+
+    # On a lane.
+
+    def _run_step(self, stream: ScheduledStream) -> None:
+        begin_ns = self._clock()
+        try:
+            result: StepResult | BaseException = stream.work.step(self._lead_s(stream, begin_ns))
+        except BaseException as error:  # noqa: BLE001 -- the task boundary: it is raised to whoever iterates
+            result = error
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._step_ended, stream, result, self._clock() - begin_ns)
+
+    def _run_close(self, stream: ScheduledStream) -> None:
+        try:
+            stream.work.close()
+        finally:
+            assert self._loop is not None
+            self._loop.call_soon_threadsafe(stream.closed.set)
+
+    # On the event loop.
+
+    def _dispatch(self) -> None:
+        """Give every free lane the most urgent step. A stream's deadline does not move while it waits."""
+        while self._free_lanes and self._ready:
+            _, _, stream = heapq.heappop(self._ready)
+            if stream.ended:
+                continue
+            self._free_lanes -= 1
+            stream.state = "running"
+            self._lanes.submit(self._run_step, stream)
+
+    def _step_ended(self, stream: ScheduledStream, result: StepResult | BaseException, took_ns: int) -> None:
+        self._free_lanes += 1
+        self._num_steps += 1
+        stream.state = "parked"
+        if isinstance(result, BaseException):
+            stream.error = result
+            self.end(stream)
+        elif stream.ended:
+            self.end(stream)  # cancelled while it ran: its audio is not wanted
+        else:
+            self._deliver(stream, result, took_ns)
+            if result.done:
+                self.end(stream)
+            else:
+                self.consider(stream)
+        self._dispatch()
+
+    def _deliver(self, stream: ScheduledStream, result: StepResult, took_ns: int) -> None:
+        stream.remaining_s = result.remaining_s
+        audio_s = sum(chunk.duration_s for chunk in result.chunks)
+        if not audio_s:
+            return
+        first = stream.playback.deadline_ns is None
+        stream.playback.deliver(self._clock(), round(audio_s * NS_PER_S))
+        stream.push(result.chunks)
+        took_s = took_ns / NS_PER_S
+        if first:
+            self._first_step_s += RTF_SMOOTHING * (took_s - self._first_step_s)
+        else:
+            self._rtf += RTF_SMOOTHING * min(1.0, audio_s) * (took_s / audio_s - self._rtf)
+
+    def _lead_s(self, stream: ScheduledStream, now: int) -> float:
+        deadline_ns = stream.playback.deadline_ns
+        return 0.0 if deadline_ns is None else max(0.0, (deadline_ns - now) / NS_PER_S)
+
+    def _admit(self, remaining_s: float, now: int) -> None:
+        new = Demand(self._config.max_wait_ms / 1000, remaining_s, self._first_step_s)
+        demands = [new, *(self._demand(stream, now) for stream in self._streams if not stream.ended)]
+        full = len(self._streams) >= self._config.max_streams
+        if not full and (
+            len(demands) <= self._num_lanes
+            or feasible(demands, self._rtf, self._num_lanes, self._config.max_utilization)
+        ):
+            return
+        self._num_refused += 1
+        soonest_s = min((demand.due_s + demand.audio_s for demand in demands[1:]), default=1.0)
+        raise OverloadedError(
+            f"{len(self._streams)} streams are playing and one more would make listeners wait or stutter; "
+            "retry after the time in the Retry-After header, or run another server",
+            retry_after_s=min(30, max(1, math.ceil(soonest_s))),
+        )
+
+    def _demand(self, stream: ScheduledStream, now: int) -> Demand:
+        if stream.playback.deadline_ns is None:
+            wait_s = self._config.max_wait_ms / 1000 - (now - stream.arrival_ns) / NS_PER_S
+            return Demand(wait_s, stream.remaining_s, self._first_step_s)
+        return Demand(self._lead_s(stream, now), stream.remaining_s)
+
