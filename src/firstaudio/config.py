@@ -72,6 +72,9 @@ class StreamingConfig:
     max_lead_s: Annotated[float, Gt(0), Le(3600), Help("audio that waits unread for a slow client before its stream is parked, in seconds")] = 10.0
     max_segment_chars: Annotated[int, Ge(40), Le(5000), Help("longest segment, in characters")] = 400
     max_streams: Annotated[int, Ge(1), Help("streams of one engine at the same time; one more is refused with 429")] = 256
+    max_wait_ms: Annotated[
+        int, Ge(1), Help("predicted wait for first audio from which on a request is refused with 429 instead")
+    ] = 2000
     max_utilization: Annotated[
         float, Gt(0), Le(1), Help("share of the engine's measured speed that may be promised to listeners before new ones are refused")
     ] = 0.95
