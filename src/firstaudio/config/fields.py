@@ -1,28 +1,28 @@
-"""Every setting, in one list: the dataclasses below make the file's keys, the environment names and the flags.
+"""The settings themselves: one dataclass per section, one `Annotated` field per setting.
 
-Precedence: defaults <- file (TOML) <- environment (`FIRSTAUDIO_<SECTION>_<FIELD>`) <- flags. Unknown keys are errors.
-Importing this module is cheap on purpose (`--help` needs the list, not the validation); `load` imports pydantic.
+A field states its type, its limits (`annotated_types`), its sentence of documentation and its default; everything
+else (file keys, environment names, flags, `docs/configuration.md`) is made from that.
 """
 
 from __future__ import annotations
 
-import os
-import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, MinLen
 
 from firstaudio.errors import ConfigError
-
-ENV_PREFIX = "FIRSTAUDIO_"
 
 
 @dataclass(frozen=True, slots=True)
 class Help:
-    """The sentence that documents a setting everywhere, and its flag where the default name is not wanted."""
+    """The sentence that documents a setting everywhere.
+
+    Attributes:
+        text: What the setting does, with its unit.
+        secret: Whether the value is hidden wherever settings are shown.
+    """
 
     text: str
     secret: bool = False
@@ -43,11 +43,12 @@ class ServerConfig:
     max_input_chars: Annotated[int, Ge(1), Help("longest text of one request, in characters")] = 50_000
     max_body_bytes: Annotated[int, Ge(1024), Help("largest request body, in bytes")] = 1_048_576
     unknown_fields: Annotated[
-        Literal["reject", "ignore"], Help("what to do with request fields that nobody knows; ignored ones are named in a header")
+        Literal["reject", "ignore"],
+        Help("what to do with request fields that nobody knows; ignored ones are named in a header"),
     ] = "reject"
-    drain_timeout_s: Annotated[
-        float, Ge(0), Help("how long running streams may go on after SIGTERM, in seconds")
-    ] = 30.0
+    drain_timeout_s: Annotated[float, Ge(0), Help("how long running streams may go on after SIGTERM, in seconds")] = (
+        30.0
+    )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Help("log level")] = "info"
 
 
@@ -61,7 +62,10 @@ class StreamingConfig:
     min_chunk_size_ms: Annotated[int, Ge(1), Le(1000), Help("shortest chunk on the wire, but for the last one")] = 50
     max_chunk_size_ms: Annotated[int, Ge(10), Le(10_000), Help("longest chunk on the wire")] = 200
     target_buffer_ms: Annotated[
-        int, Ge(0), Le(10_000), Help("safety margin: the scheduler works towards this much audio in the listener's buffer")
+        int,
+        Ge(0),
+        Le(10_000),
+        Help("safety margin: the scheduler works towards this much audio in the listener's buffer"),
     ] = 150
     fast_path_enabled: Annotated[
         bool, Help("begin with a short first segment and let segments grow; off: segments of equal size")
@@ -69,14 +73,24 @@ class StreamingConfig:
     incremental_generation: Annotated[
         bool, Help("send audio while a segment is still being synthesised; off: whole segments only")
     ] = True
-    max_lead_s: Annotated[float, Gt(0), Le(3600), Help("audio that waits unread for a slow client before its stream is parked, in seconds")] = 10.0
+    max_lead_s: Annotated[
+        float,
+        Gt(0),
+        Le(3600),
+        Help("audio that waits unread for a slow client before its stream is parked, in seconds"),
+    ] = 10.0
     max_segment_chars: Annotated[int, Ge(40), Le(5000), Help("longest segment, in characters")] = 400
-    max_streams: Annotated[int, Ge(1), Help("streams of one engine at the same time; one more is refused with 429")] = 256
+    max_streams: Annotated[int, Ge(1), Help("streams of one engine at the same time; one more is refused with 429")] = (
+        256
+    )
     max_wait_ms: Annotated[
         int, Ge(1), Help("predicted wait for first audio from which on a request is refused with 429 instead")
     ] = 2000
     max_utilization: Annotated[
-        float, Gt(0), Le(1), Help("share of the engine's measured speed that may be promised to listeners before new ones are refused")
+        float,
+        Gt(0),
+        Le(1),
+        Help("share of the engine's measured speed that may be promised to listeners before new ones are refused"),
     ] = 0.95
 
     def __post_init__(self) -> None:
@@ -92,7 +106,9 @@ class StreamingConfig:
 class EngineConfig:
     """Section `[engine]`: which engines run; the first is the default."""
 
-    names: Annotated[tuple[str, ...], Help("engines to start, comma-separated; the first is the default one")] = ("espeak",)
+    names: Annotated[
+        tuple[str, ...], MinLen(1), Help("engines to start, comma-separated; the first is the default one")
+    ] = ("espeak",)
     default_voice: Annotated[str, Help("voice of requests that name none")] = "af_heart"
 
 
@@ -122,10 +138,15 @@ class SyntheticConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The whole configuration."""
+    """The whole configuration.
+
+    Attributes:
+        origins: Where each value came from, by key (`server.port`); a key that is not there has its default.
+    """
 
     server: ServerConfig = field(default_factory=ServerConfig)
     streaming: StreamingConfig = field(default_factory=StreamingConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     espeak: EspeakConfig = field(default_factory=EspeakConfig)
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
