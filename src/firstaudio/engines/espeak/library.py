@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-_AUDIO_OUTPUT_RETRIEVAL = 1  # AUDIO_OUTPUT_RETRIEVAL: synchronous calls, audio to the callback
+_AUDIO_OUTPUT_SYNCHRONOUS = 2  # audio to the callback, on the calling thread
 _DONT_EXIT = 0x8000  # espeakINITIALIZE_DONT_EXIT: report missing data instead of exit(1)
 _CHARS_UTF8 = 1
 _POS_CHARACTER = 1
@@ -87,7 +87,7 @@ class Espeak:
         self._lib.espeak_Info.restype = ctypes.c_char_p
         self._lib.espeak_Info.argtypes = [ctypes.POINTER(ctypes.c_char_p)]
         self.sample_rate: int = self._lib.espeak_Initialize(
-            _AUDIO_OUTPUT_RETRIEVAL, CALLBACK_MS, data.encode() or None, _DONT_EXIT
+            _AUDIO_OUTPUT_SYNCHRONOUS, CALLBACK_MS, data.encode() or None, _DONT_EXIT
         )
         if self.sample_rate <= 0:
             raise OSError(f"{library} does not find its data in {data or 'its default folder'}")

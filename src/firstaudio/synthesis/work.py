@@ -1,0 +1,231 @@
+"""`UtteranceWork`: one utterance as a sequence of steps. Runs on lanes; knows no event loop, no other stream."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+
+from firstaudio.audio.chunk import Chunk, WordMark
+from firstaudio.audio.rechunk import Rechunker
+from firstaudio.audio.stitch import Stitcher
+from firstaudio.clock import NS_PER_MS, NS_PER_S, Clock, now_ns
+from firstaudio.config import StreamingConfig
+from firstaudio.engines.base import Engine, SpeakRequest
+from firstaudio.errors import EmptyTextError, EngineError
+from firstaudio.synthesis.scheduler import StepResult
+from firstaudio.synthesis.utterance import Utterance
+from firstaudio.text.plan import CostModel, SpeechRate, pause_s, plan_budget
+from firstaudio.text.segment import Segment, Segmenter
+from firstaudio.trace import Trace
+
+logger = logging.getLogger(__name__)
+
+FEED_CHARS = 1024  # text enters the normaliser in pieces of this size, as segments are asked for
+STEP_QUANTUM_NS = 5 * NS_PER_MS  # a step of a fast engine takes as many chunks as fit into this
+MAX_ATTEMPTS = 2
+
+
+@dataclass(slots=True)
+class EngineFigures:
+    """What was measured of one engine; shared by its streams. A race between lanes loses one sample of an average."""
+
+    rate: SpeechRate
+    cost: CostModel
+
+
+class UtteranceWork:
+    """One utterance, a step at a time.
+
+    Args:
+        engine: Started.
+        utterance: With the voice and language that the engine resolved.
+        config: Sizes of chunks and segments.
+        figures: The engine's.
+        trace: Stage times are added to it.
+        clock: Monotonic ns.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        utterance: Utterance,
+        config: StreamingConfig,
+        figures: EngineFigures,
+        trace: Trace,
+        clock: Clock = now_ns,
+    ) -> None:
+        assert utterance.voice is not None
+        assert utterance.language is not None
+        self._engine, self._utterance, self._config = engine, utterance, config
+        self._voice, self._language = utterance.voice, utterance.language
+        self._figures, self._trace, self._clock = figures, trace, clock
+        self._segmenter = Segmenter(config, language=utterance.language)
+        self._fed = 0
+        self._segment: Segment | None = None
+        self._chunks: Iterator[Chunk] | None = None
+        self._attempt = 0
+        self._segment_audio_s = self._segment_work_s = 0.0
+        self._pause_s: float | None = None
+        self._stitcher = Stitcher(engine.info.sample_rate)
+        self._rechunker = Rechunker(config.min_chunk_size_ms / 1000, config.max_chunk_size_ms / 1000)
+        self._seed = zlib.crc32(utterance.text.encode("utf-8", "replace"))
+        self._waiting_since_ns = trace.accepted_ns
+
+    def remaining_s(self) -> float:
+        """Estimated audio that is still to be made, in seconds."""
+        return self._unspoken_s
+
+    def step(self, lead_s: float) -> StepResult:
+        """Make the next audio: one engine step, or as many short ones as fill a chunk on the wire."""
+        begin_ns = self._clock()
+        if self._trace.first_chunk_ns is None:
+            self._trace.add("queue", begin_ns - self._waiting_since_ns)
+        made: list[Chunk] = []
+        done = False
+        while not done:
+            if self._chunks is not None:
+                made += self._advance()
+            elif self._begin_segment(lead_s + _duration_s(made)):
+                made += self._pause()
+            else:
+                made += self._finish()
+                done = True
+            if self._is_enough(made, begin_ns):
+                break
+        self._note(made)
+        self._waiting_since_ns = self._clock()
+        return StepResult(made, done, self.remaining_s())
+
+    def close(self) -> None:
+        """Cancel the engine's iterator."""
+        if isinstance(self._chunks, Generator):
+            self._chunks.close()
+        self._chunks = None
+
+    def _is_enough(self, made: list[Chunk], begin_ns: int) -> bool:
+        if made and self._trace.first_chunk_ns is None:
+            return True
+        wanted_s = self._config.max_chunk_size_ms / 1000
+        return _duration_s(made) >= wanted_s or self._clock() - begin_ns >= STEP_QUANTUM_NS
+
+    # Segments.
+
+    def _begin_segment(self, lead_s: float) -> bool:
+        """Plan, cut and start the next segment; False at the end of the text."""
+        with self._trace.stage("text_processing"):
+            self._segment = self._next_segment(lead_s)
+        if self._segment is None:
+            return False
+        self._trace.num_segments += 1
+        self._attempt = 0
+        self._start_engine()
+        return True
+
+    def _next_segment(self, lead_s: float) -> Segment | None:
+        ...
+
+    def _start_engine(self) -> None:
+        """Give the segment to the engine; with whole segments asked for, also take all its audio."""
+        assert self._segment is not None
+        self._segment_audio_s = self._segment_work_s = 0.0
+        request = SpeakRequest(
+            self._segment.text,
+            self._voice,
+            self._language,
+            self._utterance.speed,
+            self._utterance.pitch,
+            key=(self._seed, self._segment.index, self._attempt),
+        )
+        with self._trace.stage("phonemize"):
+            prepared = self._engine.prepare(request)
+        self._chunks = self._engine.steps(prepared)
+
+    def _advance(self) -> list[Chunk]:
+        """One engine step of the current segment."""
+        assert self._chunks is not None
+        try:
+            with self._trace.stage("model_inference"):
+                chunk = self._next_chunk()
+        except EngineError as error:
+            self._retry_or_raise(error)
+            return []
+        with self._trace.stage("audio_conversion"):
+            if chunk is None:
+                self._end_segment()
+                return []
+            self._segment_audio_s += chunk.duration_s
+            return self._rechunk(self._stitcher.push(self._in_utterance(chunk)))
+
+    def _next_chunk(self) -> Chunk | None:
+        """The engine's next chunk, None at the end of the segment; all of them at once if segments go whole."""
+        assert self._chunks is not None
+        begin_ns = self._clock()
+        if not self._config.incremental_generation and isinstance(self._chunks, Generator):
+            self._chunks = iter(list(self._chunks))
+        chunk = next(self._chunks, None)
+        self._segment_work_s += (self._clock() - begin_ns) / NS_PER_S
+        return chunk
+
+    def _retry_or_raise(self, error: EngineError) -> None:
+        """Start the segment once more, where that can help and none of its audio is on its way."""
+        self.close()
+        self._attempt += 1
+        if not error.retryable or self._segment_audio_s or self._attempt >= MAX_ATTEMPTS:
+            raise error
+        logger.warning("request %s: segment retried: %s", self._trace.request_id, error)
+        self._trace.num_retries += 1
+        self._start_engine()
+
+    def _end_segment(self) -> None:
+        """Learn from the segment, and note the pause that its end asks for."""
+        segment = self._segment
+        assert segment is not None
+        self._chunks = None
+        self._figures.observe(segment.text, self._utterance.speed, self._segment_audio_s, self._segment_work_s)
+        self._pause_s = pause_s(segment.boundary, self._utterance.speed)
+
+    # Audio.
+
+    def _pause(self) -> list[Chunk]:
+        """The pause between the segment that has ended and the one that begins; after the last there is none."""
+        if self._pause_s is None:
+            return []
+        pause_s, self._pause_s = self._pause_s, None
+        with self._trace.stage("audio_conversion"):
+            return self._rechunk(self._stitcher.end_segment(pause_s))
+
+    def _in_utterance(self, chunk: Chunk) -> Chunk:
+        """The chunk with its segment's index and with words in characters of the original text."""
+        segment = self._segment
+        assert segment is not None
+        words = tuple(
+            replace(mark, start_char=start, end_char=end)
+            for mark in chunk.words
+            for start, end in [segment.original_span(mark.start_char, mark.end_char)]
+        )
+        return replace(chunk, segment_index=segment.index, words=words)
+
+    def _rechunk(self, chunks: list[Chunk]) -> list[Chunk]:
+        return [piece for chunk in chunks for piece in self._rechunker.push(chunk)]
+
+    def _finish(self) -> list[Chunk]:
+        """The tail. Raises EmptyTextError when the whole utterance made no audio."""
+        with self._trace.stage("audio_conversion"):
+            tail = self._rechunk(self._stitcher.finish()) + self._rechunker.finish()
+        if not tail and not self._trace.num_chunks:
+            raise EmptyTextError(
+                f"nothing in the text can be spoken by voice {self._voice!r}; send words in its language", param="input"
+            )
+        return tail
+
+    def _note(self, made: list[Chunk]) -> None:
+        if made and self._trace.first_chunk_ns is None:
+            self._trace.first_chunk_ns = self._clock()
+        self._trace.num_chunks += len(made)
+        self._trace.audio_s += _duration_s(made)
+
+
+def _duration_s(chunks: list[Chunk]) -> float:
+    return sum(chunk.duration_s for chunk in chunks)

@@ -1,0 +1,223 @@
+"""The order of steps, without an engine: fake work on real lanes, a clock that is moved by hand."""
+
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+
+from firstaudio.audio.chunk import Chunk
+from firstaudio.clock import NS_PER_S
+from firstaudio.config import StreamingConfig
+from firstaudio.errors import EngineError, OverloadedError
+from firstaudio.synthesis.scheduler import StepResult, StepScheduler
+
+RATE = 8000
+
+
+class FakeClock:
+    def __init__(self):
+        self.now = 0
+
+    def __call__(self):
+        return self.now
+
+
+class FakeWork:
+    """Steps of stated length; writes its name into a shared log; may be held at a gate, or fail."""
+
+    def __init__(self, name, log, steps, audio_s=0.1, fail_at=None, gate=None):
+        self.name, self.log, self.steps, self.audio_s = name, log, steps, audio_s
+        self.fail_at, self.gate = fail_at, gate
+        self.num_done = 0
+        self.num_closed = 0
+        self.leads = []
+
+    def step(self, lead_s):
+        self.leads.append(lead_s)
+        if self.gate is not None:
+            assert self.gate.wait(10)
+        self.log.append(self.name)
+        if self.fail_at == self.num_done:
+            raise EngineError("as told")
+        self.num_done += 1
+        chunk = Chunk(np.zeros(round(self.audio_s * RATE), np.int16), RATE)
+        left_s = (self.steps - self.num_done) * self.audio_s
+        return StepResult([chunk], self.num_done == self.steps, left_s)
+
+    def close(self):
+        self.num_closed += 1
+
+
+class Tickets:
+    """A gate that lets through as many steps as tickets were given."""
+
+    def __init__(self):
+        self._tickets = threading.Semaphore(0)
+
+    def give(self, number):
+        self._tickets.release(number)
+
+    def wait(self, timeout):
+        return self._tickets.acquire(timeout=timeout)
+
+
+@pytest.fixture
+async def scheduler():
+    made = []
+
+    def make(num_lanes=1, rtf=0.0, clock=None, **config):
+        made.append(StepScheduler(num_lanes, StreamingConfig(**config), rtf, clock or FakeClock()))
+        return made[-1]
+
+    yield make
+    for one in made:
+        await one.close()
+
+
+async def read(stream):
+    return [chunk async for chunk in stream]
+
+
+async def settle(condition):
+    for _ in range(2000):
+        if condition():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("did not settle")
+
+
+async def test_chunks_come_in_order_and_the_work_is_closed_once(scheduler):
+    work = FakeWork("a", [], steps=5)
+    stream = scheduler().open(work, 0.5)
+    assert len(await read(stream)) == 5
+    await stream.closed.wait()
+    assert work.num_closed == 1
+
+
+async def test_a_newcomer_goes_before_the_surplus_of_streams_that_have_a_lead(scheduler):
+    log, tickets = [], Tickets()
+    one = scheduler(max_lead_s=100.0)
+    old = one.open(FakeWork("old", log, steps=5, audio_s=5.0, gate=tickets), 25.0)
+    tickets.give(1)
+    await settle(lambda: one.statistics().num_steps == 1)  # five seconds ahead, and its second step waits on the lane
+    new = one.open(FakeWork("new", log, steps=3, audio_s=0.05), 0.15)
+    tickets.give(4)
+    await asyncio.gather(read(old), read(new))
+    assert log == ["old", "old", "new", "new", "new", "old", "old", "old"]
+
+
+async def test_the_earliest_deadline_goes_first(scheduler):
+    log, gate, clock = [], threading.Event(), FakeClock()
+    one = scheduler(clock=clock)
+    blocker = one.open(FakeWork("blocker", log, steps=1, gate=gate), 0.1)
+    late = one.open(FakeWork("late", log, steps=1), 0.1)
+    clock.now -= NS_PER_S  # arrived before the others, as the clock has it
+    early = one.open(FakeWork("early", log, steps=1), 0.1)
+    gate.set()
+    await asyncio.gather(*(read(stream) for stream in (blocker, late, early)))
+    assert log == ["blocker", "early", "late"]
+
+
+async def test_streams_of_equal_need_take_turns(scheduler):
+    log = []
+    one = scheduler()
+    streams = [one.open(FakeWork(name, log, steps=6), 0.6) for name in "abc"]
+    await asyncio.gather(*map(read, streams))
+    positions = {name: [i for i, logged in enumerate(log) if logged == name] for name in "abc"}
+    # Nobody's third step comes after anybody's last: long streams do not run through.
+    assert max(p[2] for p in positions.values()) < min(p[5] for p in positions.values())
+
+
+async def test_a_reader_that_lags_parks_its_stream_and_reading_wakes_it(scheduler):
+    one = scheduler(max_lead_s=1.0)
+    work = FakeWork("a", [], steps=100, audio_s=0.25)
+    stream = one.open(work, 25.0)
+    await settle(lambda: one.statistics().num_parked == 1)
+    assert work.num_done == 4
+    await stream.__anext__()
+    await settle(lambda: work.num_done == 5)
+    assert len(await read(stream)) == 99
+
+
+async def test_the_lead_is_told_to_the_work(scheduler):
+    one = scheduler()
+    work = FakeWork("a", [], steps=3, audio_s=0.5)
+    await read(one.open(work, 1.5))
+    assert work.leads == [0.0, 0.5, 1.0]
+
+
+async def test_a_cancelled_stream_stops_within_the_step_that_runs(scheduler):
+    one = scheduler()
+    gate = threading.Event()
+    work = FakeWork("a", [], steps=100, gate=gate)
+    stream = one.open(work, 10.0)
+    await settle(lambda: one.statistics().num_busy_lanes == 1)
+    stream.cancel()
+    gate.set()
+    await stream.aclose()
+    assert (work.num_done, work.num_closed) == (1, 1)
+    assert (one.statistics().num_streams, one.statistics().num_busy_lanes) == (0, 0)
+    assert await read(stream) == []
+
+
+async def test_a_stream_cancelled_before_its_first_step_does_no_work(scheduler):
+    one = scheduler()
+    gate = threading.Event()
+    blocker = one.open(FakeWork("blocker", [], steps=1, gate=gate), 0.1)
+    work = FakeWork("a", [], steps=1)
+    stream = one.open(work, 0.1)
+    stream.cancel()
+    gate.set()
+    await asyncio.gather(read(blocker), stream.aclose())
+    assert (work.num_done, work.num_closed) == (0, 1)
+
+
+async def test_a_failure_ends_its_own_stream_after_the_audio_that_was_made(scheduler):
+    one = scheduler()
+    failing = FakeWork("a", [], steps=9, fail_at=2)
+    stream, other = one.open(failing, 0.9), one.open(FakeWork("b", [], steps=9), 0.9)
+    assert [await stream.__anext__(), await stream.__anext__()]
+    with pytest.raises(EngineError, match="as told"):
+        await stream.__anext__()
+    await stream.aclose()
+    assert failing.num_closed == 1
+    assert len(await read(other)) == 9
+
+
+async def test_lanes_run_steps_of_different_streams_at_the_same_time(scheduler):
+    one = scheduler(num_lanes=2)
+    barrier = threading.Barrier(2, timeout=10)
+
+    class Meeting(FakeWork):
+        def step(self, lead_s):
+            barrier.wait()
+            return super().step(lead_s)
+
+    streams = [one.open(Meeting(name, [], steps=3), 0.3) for name in "ab"]
+    assert [len(chunks) for chunks in await asyncio.gather(*map(read, streams))] == [3, 3]
+
+
+async def test_more_streams_than_allowed_are_refused_with_a_time_to_come_back(scheduler):
+    one = scheduler(max_streams=2, max_lead_s=0.1)
+    for name in "ab":
+        one.open(FakeWork(name, [], steps=50), 5.0)
+    with pytest.raises(OverloadedError, match="Retry-After") as refused:
+        one.open(FakeWork("c", [], steps=50), 5.0)
+    assert 1 <= refused.value.retry_after_s <= 30
+    assert one.statistics().num_refused == 1
+
+
+async def test_listeners_beyond_the_measured_speed_are_refused(scheduler):
+    one = scheduler(num_lanes=1, rtf=0.3, max_lead_s=0.1, max_utilization=1.0)
+    gate = threading.Event()
+    for name in "abc":
+        one.open(FakeWork(name, [], steps=1000, gate=gate), 100.0)
+    with pytest.raises(OverloadedError):
+        one.open(FakeWork("d", [], steps=1000), 100.0)
+    gate.set()
+
+
+async def test_an_engine_slower_than_speech_still_serves_a_stream_per_lane(scheduler):
+    one = scheduler(num_lanes=1, rtf=5.0)
+    assert len(await read(one.open(FakeWork("a", [], steps=3), 0.3))) == 3
