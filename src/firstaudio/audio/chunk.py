@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -81,12 +82,19 @@ class Chunk:
         return replace(self, pcm=pcm)
 
 
+def concatenate(parts: Sequence[Pcm]) -> Pcm:
+    """The parts one after the other; at least one, all of the same dtype."""
+    joined: Pcm = np.concatenate(parts)  # type: ignore[assignment] # numpy's types widen the union to any generic
+    return joined
+
+
 def to_int16(pcm: Pcm) -> NDArray[np.int16]:
     """Convert to int16; float samples are rounded and saturated, int16 is returned as it is."""
     if pcm.dtype == np.int16:
         return pcm  # type: ignore[return-value]
     scaled = np.rint(pcm * INT16_FULL_SCALE)
-    return np.clip(scaled, -32768, 32767).astype(np.int16)
+    clipped: NDArray[np.int16] = np.clip(scaled, -32768, 32767).astype(np.int16)
+    return clipped
 
 
 def to_float32(pcm: Pcm) -> NDArray[np.float32]:
