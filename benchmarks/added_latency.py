@@ -13,15 +13,15 @@ import statistics
 from typing import Any
 
 import numpy as np
-from client import Connection, Response
-from report import Report, arguments, quiet
-from serve import serve
 
+from client import Connection, Response
 from firstaudio.audio.onset import find_onset
 from firstaudio.clock import now_ns
 from firstaudio.config import Config
 from firstaudio.engines.base import SpeakRequest
 from firstaudio.engines.espeak.engine import EspeakEngine
+from report import Report, arguments, quiet
+from serve import serve
 
 LENGTHS = (5, 50, 500, 5_000, 50_000, 100_000)
 RATE = 24_000

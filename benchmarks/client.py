@@ -1,4 +1,4 @@
-"""A lean HTTP/1.1 client on raw asyncio streams: it stamps every piece of a body as it arrives and adds little itself."""
+"""A lean HTTP/1.1 client on raw asyncio streams: it stamps every piece of a body as it arrives."""
 
 from __future__ import annotations
 

@@ -16,18 +16,28 @@ import statistics
 from typing import Any
 
 import numpy as np
+
 from client import Connection, Response
+from firstaudio.audio.playback import preroll_needed_ns
 from report import Report, arguments, quiet
 from serve import serve
 
-from firstaudio.audio.playback import preroll_needed_ns
-
 RATE = 24_000
-WORDS = "deadline listener buffer chunk stream voice server engine clause margin".split()
-SYNTHETIC = (
-    "--engine-names synthetic --engine-default-voice default --synthetic-rtf 0.3 --synthetic-capacity 2 "
-    "--synthetic-ttfa-ms 30 --synthetic-step-ms 100"
-).split()
+WORDS = ["deadline", "listener", "buffer", "chunk", "stream", "voice", "server", "engine", "clause", "margin"]
+SYNTHETIC = [
+    "--engine-names",
+    "synthetic",
+    "--engine-default-voice",
+    "default",
+    "--synthetic-rtf",
+    "0.3",
+    "--synthetic-capacity",
+    "2",
+    "--synthetic-ttfa-ms",
+    "30",
+    "--synthetic-step-ms",
+    "100",
+]
 
 
 def text_of(length: int, seed: int) -> str:
@@ -51,9 +61,7 @@ async def client(url: str, number: int, rounds: int, delay_s: float, chars: int,
     responses = []
     for turn in range(rounds):
         text = text_of(chars, seed=number * 1000 + turn)
-        responses.append(
-            await connection.speech(input=text, voice=voice, response_format="pcm", keep_body=False)
-        )
+        responses.append(await connection.speech(input=text, voice=voice, response_format="pcm", keep_body=False))
     await connection.close()
     return responses
 

@@ -74,13 +74,15 @@ def _children_cpu_s() -> dict[int, float]:
 
 def quiet(run: Callable[[], Any]) -> tuple[Any, str]:
     """Run until other processes stayed below `BUSY_SHARE`; the result and a sentence about it."""
-    for repeat in range(MAX_REPEATS):
+    repeats = 0
+    while True:
         with Others() as others:
             result = run()
-        if others.share <= BUSY_SHARE:
+        if others.share <= BUSY_SHARE or repeats == MAX_REPEATS:
             break
+        repeats += 1
     verdict = "" if others.share <= BUSY_SHARE else " -- NOT QUIET, do not quote"
-    return result, f"other processes used {others.share:.1%} of the machine, {repeat} repeats{verdict}"
+    return result, f"other processes used {others.share:.1%} of the machine, {repeats} repeats{verdict}"
 
 
 def arguments(doc: str | None, **defaults: int) -> argparse.Namespace:

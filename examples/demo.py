@@ -58,11 +58,11 @@ class Heard:
         self.audible_ms = max(self.ttfa_ms + onset / RATE * 1000, self.ttfa_ms + (arrival_ns - first_ns) / 1e6)
 
 
-async def measure(url: str, out: Path, text: str) -> int:
-    """Speak `text` into `out`, then print the table; the number of responses that would have stalled."""
+async def measure(url: str, text: str) -> tuple[bytes, Table, int]:
+    """`text` as WAV, the table of what was heard, and the number of responses that would have stalled."""
     connection = Connection(url)
     await connection.speech(input="Warm up the connection.", voice="af_heart", response_format="pcm")
-    table = Table(title="what a listener on this machine hears (median of %d requests)" % REPEATS)
+    table = Table(title=f"what a listener on this machine hears (median of {REPEATS} requests)")
     for column in ("text", "characters", "audio s", "TTFA ms", "audible ms", "TTGP ms", "RTF", "stalled"):
         table.add_column(column, justify="left" if column == "text" else "right")
     stalled = 0
@@ -73,18 +73,14 @@ async def measure(url: str, out: Path, text: str) -> int:
         ]
         stalls = sum(one.preroll_ms > 0 for one in heard)
         stalled += stalls
-        figures = [statistics.median(getattr(h, n) for h in heard) for n in ("audio_s", "ttfa_ms", "audible_ms", "ttgp_ms")]
+        figures = [
+            statistics.median(getattr(h, n) for h in heard) for n in ("audio_s", "ttfa_ms", "audible_ms", "ttgp_ms")
+        ]
         rtf = statistics.median(h.rtf for h in heard)
         table.add_row(name, str(len(sample)), *(f"{f:.1f}" for f in figures), f"{rtf:.4f}", f"{stalls} of {REPEATS}")
     spoken = await connection.speech(input=text, voice="af_heart", response_format="wav", stream=False)
-    out.write_bytes(spoken.body)
     await connection.close()
-    console = Console(width=100)
-    console.print(table)
-    console.print("TTFA: request sent to first audio byte. Audible: to the first sound for someone who plays at once.")
-    console.print("TTGP: earliest press of play that never stalls. RTF: time for the whole answer over its audio.")
-    console.print(f"{out}: {text!r}" if len(text) < 200 else f"{out}: {len(text)} characters")
-    return stalled
+    return bytes(spoken.body), table, stalled
 
 
 def main() -> None:
@@ -93,7 +89,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("demo.wav"))
     arguments = parser.parse_args()
     with serve("--engine-names", "espeak") as server:
-        stalled = asyncio.run(measure(server.url, arguments.out, arguments.text))
+        wav, table, stalled = asyncio.run(measure(server.url, arguments.text))
+    arguments.out.write_bytes(wav)
+    console = Console(width=100)
+    console.print(table)
+    console.print("TTFA: request sent to first audio byte. Audible: to the first sound for someone who plays at once.")
+    console.print("TTGP: earliest press of play that never stalls. RTF: time for the whole answer over its audio.")
+    console.print(f"{arguments.out}: {arguments.text[:200]!r}")
     sys.exit(1 if stalled else 0)
 
 

@@ -14,7 +14,10 @@ from firstaudio.engines.espeak.engine import PITCH_FACTORS, EspeakEngine
 from firstaudio.engines.espeak.voices import ALIASES
 from firstaudio.errors import ConfigError, EngineError, StepTimeoutError, UnknownLanguageError, UnknownVoiceError
 
-OPENAI_VOICES = "alloy ash ballad coral echo fable onyx nova sage shimmer verse marin cedar".split()
+OPENAI_VOICES = [
+    *("alloy", "ash", "ballad", "coral", "echo", "fable", "onyx"),
+    *("nova", "sage", "shimmer", "verse", "marin", "cedar"),
+]
 SENTENCE = "The quick brown fox jumps over the lazy dog, and then it runs away."
 
 

@@ -75,9 +75,7 @@ class SyntheticEngine:
                 f"the synthetic engine has no voice {voice!r}; use one of {', '.join(_VOICES)}", param="voice"
             )
         if language is not None and language.lower() not in ("en", "en-us"):
-            raise UnknownLanguageError(
-                f"the synthetic engine speaks only 'en-us', not {language!r}", param="language"
-            )
+            raise UnknownLanguageError(f"the synthetic engine speaks only 'en-us', not {language!r}", param="language")
         return voice, "en-us"
 
     def prepare(self, request: SpeakRequest) -> _Prepared:

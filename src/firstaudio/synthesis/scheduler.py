@@ -322,4 +322,3 @@ class StepScheduler:
             wait_s = self._config.max_wait_ms / 1000 - (now - stream.arrival_ns) / NS_PER_S
             return Demand(wait_s, stream.remaining_s, self._first_step_s)
         return Demand(self._lead_s(stream, now), stream.remaining_s)
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +32,6 @@ logger = logging.getLogger(__name__)
 
 # Model names that existing clients send; each means: whatever engine is the default.
 DEFAULT_MODEL_NAMES = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
-DRAIN_POLL_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,8 @@ class Synthesizer:
         self._schedulers: dict[str, StepScheduler] = {}
         self._figures: dict[str, EngineFigures] = {}
         self._streams: set[SpeechStream] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._listeners: list[Callable[[Trace], None]] = []
         self._readiness = Readiness("starting", 0.0, "not started")
 
@@ -150,10 +152,8 @@ class Synthesizer:
     async def close(self, drain_s: float = 0.0) -> None:
         """Refuse new streams, let running ones finish for `drain_s` seconds, cancel the rest, stop the engines."""
         self._readiness = Readiness("draining", 1.0, "shutting down")
-        loop = asyncio.get_running_loop()
-        until = loop.time() + drain_s
-        while self._streams and loop.time() < until:
-            await asyncio.sleep(DRAIN_POLL_S)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), drain_s)
         for stream in list(self._streams):
             await stream.aclose()
         for scheduler in self._schedulers.values():
@@ -201,9 +201,7 @@ class Synthesizer:
         try:
             name, resolved = self._resolve(utterance)
             trace.engine, trace.voice = name, resolved.voice or ""
-            work = UtteranceWork(
-                self._engines[name], resolved, self._config.streaming, self._figures[name], trace
-            )
+            work = UtteranceWork(self._engines[name], resolved, self._config.streaming, self._figures[name], trace)
             chunks = self._schedulers[name].open(work, work.remaining_s())
         except RequestError as error:
             trace.finish("refused", error.message)
@@ -211,6 +209,7 @@ class Synthesizer:
             raise
         stream = SpeechStream(chunks, trace, self._engines[name].info, resolved, self._on_end)
         self._streams.add(stream)
+        self._idle.clear()
         return stream
 
     def _resolve(self, utterance: Utterance) -> tuple[str, Utterance]:
@@ -252,6 +251,8 @@ class Synthesizer:
 
     def _on_end(self, stream: SpeechStream) -> None:
         self._streams.discard(stream)
+        if not self._streams:
+            self._idle.set()
         self._tell(stream.trace)
 
     def _tell(self, trace: Trace) -> None:

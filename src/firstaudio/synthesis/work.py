@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 
-from firstaudio.audio.chunk import Chunk, WordMark
+from firstaudio.audio.chunk import Chunk
 from firstaudio.audio.rechunk import Rechunker
 from firstaudio.audio.stitch import Stitcher
 from firstaudio.clock import NS_PER_MS, NS_PER_S, Clock, now_ns
@@ -123,8 +123,7 @@ class UtteranceWork:
         self._start_engine()
         return True
 
-    def _next_segment(self, lead_s: float) -> Segment | None:
-        ...
+    def _next_segment(self, lead_s: float) -> Segment | None: ...
 
     def _start_engine(self) -> None:
         """Give the segment to the engine; with whole segments asked for, also take all its audio."""

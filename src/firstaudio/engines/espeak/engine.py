@@ -11,6 +11,7 @@ import ctypes.util
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -128,18 +129,21 @@ class EspeakEngine:
 
     def _chunks(self, job: Job, tempo: float) -> Iterator[Chunk]:
         stretch = Tempo(self.info.sample_rate, tempo) if tempo < 1 else None
-        position = 0
+        position = marked = 0
         words: list[WordMark] = []
         while True:
             frame = job.next_frame()
             if frame is not None and frame.kind is Kind.WORDS:
-                words += [WordMark(a, b, round(at / tempo)) for a, b, at in unpack_words(frame.payload)]
+                for start, end, sample in unpack_words(frame.payload):
+                    if start >= marked:  # the library reports "3.14" once per spoken part, at shifting characters
+                        words.append(WordMark(start, end, round(sample / tempo)))
+                        marked = end
                 continue
             pcm = np.frombuffer(frame.payload if frame else b"", np.int16)
             if stretch:
                 pcm = stretch.push(pcm) if frame else stretch.finish()
             if len(pcm) or (frame is None and words):
-                yield Chunk(pcm, self.info.sample_rate, start_sample=position, words=_merge(words))
+                yield Chunk(pcm, self.info.sample_rate, start_sample=position, words=tuple(words))
                 position += len(pcm)
                 words = []
             if frame is None:
@@ -150,7 +154,7 @@ class _WorkerPool:
     """Workers, each replaced when it dies."""
 
     def __init__(self, library: str, data: str, num_workers: int, step_timeout_s: float) -> None:
-        self._new = lambda: WorkerProcess(library, data, step_timeout_s)
+        self._new = partial(WorkerProcess, library, data, step_timeout_s)
         self._lock = threading.Lock()
         self._closed = False
         self._turn = 0
@@ -159,10 +163,11 @@ class _WorkerPool:
     def wait_ready(self) -> dict[str, Any]:
         """READY of every worker; the first one's message. Raises EngineError and stops all when one cannot start."""
         try:
-            return [worker.wait_ready() for worker in self._workers][0]
+            messages = [worker.wait_ready() for worker in self._workers]
         except EngineError:
             self.close()
             raise
+        return messages[0]
 
     def speak(self, request: dict[str, Any]) -> Job:
         """Begin a job on an idle worker, else on the next in turn. Raises EngineError."""
@@ -217,11 +222,3 @@ def find_library(configured: str = "") -> tuple[str, str]:
         "no espeak-ng library: pip install espeakng-loader, or install your system's package "
         "(Debian: apt install libespeak-ng1), or set espeak.library to its path"
     )
-
-
-def _merge(words: list[WordMark]) -> tuple[WordMark, ...]:
-    """One mark per stretch of text: the library reports some words ("3.14") once per spoken part."""
-    merged: dict[int, WordMark] = {}
-    for word in words:
-        merged.setdefault(word.start_char, word)
-    return tuple(merged.values())

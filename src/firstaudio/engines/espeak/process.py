@@ -83,8 +83,9 @@ class WorkerProcess:
 
     @property
     def idle(self) -> bool:
-        """Whether no job is unfinished."""
-        return self._current is None
+        """Whether no job is unfinished, but for a cancelled one whose end was not read yet."""
+        current = self._current
+        return current is None or current.ended
 
     @property
     def ready(self) -> bool:
