@@ -1,0 +1,198 @@
+"""`firstaudio doctor`: what is there, what is missing and how to get it; every engine and encoder is really tried."""
+
+from __future__ import annotations
+
+import json
+import platform
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
+
+import typer
+
+from firstaudio import __version__
+from firstaudio.cli.options import ConfigOption, JsonOption
+from firstaudio.clock import NS_PER_MS, now_ns
+from firstaudio.config import Config, load
+from firstaudio.errors import ConfigError, FirstaudioError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EXIT_BROKEN = 1
+PACKAGES = ("av", "espeakng-loader", "fastapi", "numpy", "pydantic", "sentencex", "soxr", "uvicorn", "uvloop")
+WORD = "Hello."
+TEST_TONE_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding.
+
+    Attributes:
+        name: What was looked at.
+        status: "ok"; "missing": something optional is not there; "broken": something needed does not work.
+        detail: What was found.
+        remedy: What to do about it.
+    """
+
+    name: str
+    status: Literal["ok", "missing", "broken"]
+    detail: str
+    remedy: str = ""
+
+
+def doctor(config: ConfigOption = None, json_: JsonOption = False) -> None:
+    """Check this installation.
+
+    Engines are started and say a word, encoders encode. Exits with 1 when something that is needed does not work.
+    """
+    checks = list(examine(config))
+    if json_:
+        print(json.dumps([asdict(check) for check in checks], indent=2, ensure_ascii=False))
+    else:
+        _print_table(checks)
+    if any(check.status == "broken" for check in checks):
+        raise typer.Exit(EXIT_BROKEN)
+
+
+def examine(config_file: Path | None = None) -> Iterator[Check]:
+    """Every check, in the order in which one thing needs another."""
+    yield Check("firstaudio", "ok", f"{__version__}, Python {platform.python_version()}, {platform.platform()}")
+    yield from _packages()
+    config = Config()
+    try:
+        config = load(config_file)
+        yield Check("configuration", "ok", f"{len(config.origins)} settings differ from their defaults or repeat them")
+    except ConfigError as error:
+        yield Check("configuration", "broken", error.message, "mend it; the checks below use the defaults")
+    yield _espeak_library(config)
+    yield from _engines(config)
+    yield from _encoders()
+    yield _sound_device()
+    yield _onnxruntime()
+    yield _port(config)
+
+
+def _packages() -> Iterator[Check]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            yield Check(f"package {name}", "broken", "not installed", f"pip install {name}")
+    yield Check("packages", "ok", ", ".join(found))
+
+
+def _espeak_library(config: Config) -> Check:
+    from firstaudio.engines.espeak.engine import find_library
+
+    try:
+        library, data = find_library(config.espeak.library)
+    except ConfigError as error:
+        return Check("espeak-ng library", "broken", "none found", error.message)
+    return Check("espeak-ng library", "ok", f"{library} (data: {data or 'its own'})")
+
+
+def _engines(config: Config) -> Iterator[Check]:
+    from firstaudio.engines.registry import available
+
+    installed = available()
+    for name in dict.fromkeys((*config.engine.names, *installed)):
+        needed = name in config.engine.names
+        try:
+            yield Check(f"engine {name}", "ok", _try_engine(name, config))
+        except FirstaudioError as error:
+            remedy = "mend it, or take it out of engine.names" if needed else "only needed if you want this engine"
+            yield Check(f"engine {name}", "broken" if needed else "missing", error.message, remedy)
+
+
+def _try_engine(name: str, config: Config) -> str:
+    """Start the engine and let it say a word. Raises FirstaudioError."""
+    from firstaudio.cli.embedded import embedded
+    from firstaudio.engines.registry import create
+    from firstaudio.synthesis.utterance import Utterance
+
+    begin_ns = now_ns()
+    with embedded(config, {name: create(name, config)}) as synthesizer:
+        start_ms = (now_ns() - begin_ns) / NS_PER_MS
+        voices = [voice for _, voice in synthesizer.voices()]
+        begin_ns = now_ns()
+        with synthesizer.speak(Utterance(WORD, voices[0].id)) as speech:
+            next(speech)
+            first_ms = (now_ns() - begin_ns) / NS_PER_MS
+        description = synthesizer.infos()[0].description
+    return f"{description}; {len(voices)} voices; started in {start_ms:.0f} ms, a word began after {first_ms:.1f} ms"
+
+
+def _encoders() -> Iterator[Check]:
+    import numpy as np
+
+    from firstaudio.audio.encode import FORMATS, make_encoder
+
+    rate = 24_000
+    tone = np.rint(8000 * np.sin(2 * np.pi * 440 * np.arange(round(TEST_TONE_S * rate)) / rate)).astype(np.int16)
+    for name in FORMATS:
+        begin_ns = now_ns()
+        try:
+            encoder = make_encoder(name, rate)
+            num_bytes = len(encoder.push(tone)) + len(encoder.finish())
+        except Exception as error:  # noqa: BLE001 -- whatever the codec library raises is the finding
+            yield Check(f"format {name}", "broken", repr(error), "pip install --force-reinstall av")
+            continue
+        took_ms = (now_ns() - begin_ns) / NS_PER_MS
+        yield Check(f"format {name}", "ok", f"{TEST_TONE_S:g} s of tone: {num_bytes} bytes in {took_ms:.1f} ms")
+
+
+def _sound_device() -> Check:
+    from firstaudio.cli.sinks import import_sounddevice
+
+    try:
+        sounddevice = import_sounddevice("say --play")
+        device = sounddevice.query_devices(kind="output")
+    except ConfigError as error:
+        return Check("sound device", "missing", "say can write files, not play", error.message)
+    except Exception as error:  # noqa: BLE001 -- PortAudio's own error type lives in the optional package
+        return Check("sound device", "missing", str(error), "connect one, or write files with say -o FILE")
+    return Check("sound device", "ok", str(device["name"]))
+
+
+def _onnxruntime() -> Check:
+    try:
+        onnxruntime: Any = import_module("onnxruntime")
+    except ImportError:
+        return Check("onnxruntime", "missing", "not installed; no engine above needs it", "pip install onnxruntime")
+    return Check("onnxruntime", "ok", f"{onnxruntime.__version__}: {', '.join(onnxruntime.get_available_providers())}")
+
+
+def _port(config: Config) -> Check:
+    host, port = config.server.host, config.server.port
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return Check("address", "missing", f"{host}:{port}: {reason}", "a server may run already; else: serve --port")
+    return Check("address", "ok", f"{host}:{port} is free")
+
+
+def _print_table(checks: list[Check]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    colours = {"ok": "green", "missing": "yellow", "broken": "red"}
+    table = Table("", "what", "found", box=None)
+    for check in checks:
+        found = Text(check.detail)
+        if check.remedy:
+            found.append(f"\n-> {check.remedy}")
+        table.add_row(Text(check.status, style=colours[check.status]), Text(check.name), found)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)

@@ -1,0 +1,95 @@
+"""Speech without a server: a `Synthesizer` on an event loop of its own thread, driven from synchronous code.
+
+The caller may block (a slow disk, a sound card, a reader of a pipe) without holding up the scheduler, and Ctrl-C
+arrives where the caller is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from firstaudio.audio.chunk import Chunk
+from firstaudio.config import Config
+from firstaudio.engines.base import Engine, EngineInfo, Voice
+from firstaudio.errors import EngineError, NotReadyError
+from firstaudio.synthesis.synthesizer import SpeechStream, Synthesizer
+from firstaudio.synthesis.utterance import Utterance
+
+
+class Speech:
+    """Chunks of one utterance, as a synchronous iterator; raises what the stream raises.
+
+    Attributes:
+        stream: The stream itself, for its trace and what it resolved.
+        audio_s: Length of the chunks so far, in seconds.
+    """
+
+    def __init__(self, portal: BlockingPortal, stream: SpeechStream) -> None:
+        self._portal = portal
+        self.stream = stream
+        self.audio_s = 0.0
+
+    def __iter__(self) -> Iterator[Chunk]:
+        return self
+
+    def __next__(self) -> Chunk:
+        chunk = self._portal.call(self._next)
+        if chunk is None:
+            raise StopIteration
+        self.audio_s += chunk.duration_s
+        return chunk
+
+    async def _next(self) -> Chunk | None:
+        return await anext(self.stream, None)
+
+
+class EmbeddedSynthesizer:
+    """A started `Synthesizer`, for one thread; made by `embedded`."""
+
+    def __init__(self, portal: BlockingPortal, synthesizer: Synthesizer) -> None:
+        self._portal = portal
+        self._synthesizer = synthesizer
+
+    def infos(self) -> Sequence[EngineInfo]:
+        """See `Synthesizer.infos`."""
+        return self._synthesizer.infos()
+
+    def voices(self) -> Sequence[tuple[str, Voice]]:
+        """See `Synthesizer.voices`."""
+        return self._synthesizer.voices()
+
+    @contextmanager
+    def speak(self, utterance: Utterance) -> Iterator[Speech]:
+        """Begin to speak; leaving the block ends the speech. Raises what `Synthesizer.stream` raises."""
+        stream = self._portal.call(self._synthesizer.stream, utterance)
+        try:
+            yield Speech(self._portal, stream)
+        finally:
+            self._portal.call(stream.aclose)
+
+
+@contextmanager
+def embedded(config: Config, engines: Mapping[str, Engine] | None = None) -> Iterator[EmbeddedSynthesizer]:
+    """Start the engines; stop them when the block is left.
+
+    Args:
+        config: The whole configuration.
+        engines: See `Synthesizer`.
+
+    Raises:
+        ConfigError: An engine is unknown or lacks something.
+        NotReadyError: An engine cannot start.
+    """
+    with start_blocking_portal() as portal:
+        synthesizer = Synthesizer(config, engines)
+        try:
+            try:
+                portal.call(synthesizer.start)
+            except EngineError as error:
+                raise NotReadyError(f"cannot start: {error.message}; firstaudio doctor tells more") from error
+            yield EmbeddedSynthesizer(portal, synthesizer)
+        finally:
+            portal.call(synthesizer.close)

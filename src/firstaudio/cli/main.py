@@ -1,0 +1,82 @@
+"""The command `firstaudio`: one function per command, imported light; what is heavy is imported inside them.
+
+stdout is data, stderr is talk. Exit codes: 0 fine, 1 something failed, 2 usage or configuration, 3 could not start,
+99 a target was missed, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from firstaudio import __version__
+from firstaudio.cli.doctor import doctor
+from firstaudio.cli.say import say
+from firstaudio.cli.serve import serve
+from firstaudio.cli.voices import voices
+from firstaudio.errors import FirstaudioError, outside
+
+EXIT_ERROR = 1
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="firstaudio",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # its tables cut long flags short, and cost 65 ms at each --help
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"firstaudio {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _firstaudio(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Text to speech that starts speaking at once."""
+
+
+app.command()(serve)
+app.command()(say)
+app.command()(voices)
+app.command()(doctor)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; always ends with SystemExit.
+
+    Args:
+        arguments: Without the program's name; None takes those of the process.
+    """
+    command = typer.main.get_command(app)
+    try:
+        command.main(arguments, prog_name="firstaudio")
+    except FirstaudioError as error:
+        _fail(error, error.message, outside(error).exit_code)
+    except OSError as error:
+        _fail(error, f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", EXIT_ERROR)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _fail(error: Exception, message: str, exit_code: int) -> None:
+    """One sentence on stderr; the traceback only for those who ask for it."""
+    if os.environ.get("FIRSTAUDIO_DEBUG") == "1":
+        raise error
+    print(f"firstaudio: {message}", file=sys.stderr)
+    sys.exit(exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""`firstaudio say`: speak a text, a file or standard input through an embedded synthesizer; no server needed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from firstaudio.cli.options import ConfigOption, EngineOption, JsonOption, load_with_engine
+from firstaudio.clock import NS_PER_S, now_ns
+from firstaudio.errors import ConfigError, RequestError, UnknownFormatError
+
+if TYPE_CHECKING:
+    from firstaudio.cli.embedded import Speech
+    from firstaudio.cli.progress import Progress
+    from firstaudio.cli.sinks import Int16, Player
+
+STDIO = "-"
+DEFAULT_FORMAT = "wav"
+# Suffixes beside the formats' own.
+_OTHER_SUFFIXES = {".ogg": "opus", ".oga": "opus", ".wave": "wav", ".raw": "pcm"}
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What one speech cost.
+
+    Attributes:
+        ttfa_ms: From the request to the first audio written or played, in ms; starting the engine is not part of it.
+        audio_s: Length of the speech, in seconds.
+        rtf: Time from the request to the last sample over `audio_s`; None when played, which takes as long as it takes.
+        num_characters: Length of the text.
+        engine: Who spoke.
+        voice: Its voice id.
+        language: BCP-47 tag.
+        output: Where the speech went.
+        format: A key of `FORMATS`; None when only played.
+    """
+
+    ttfa_ms: float | None
+    audio_s: float
+    rtf: float | None
+    num_characters: int
+    engine: str
+    voice: str
+    language: str
+    output: str
+    format: str | None
+
+    def __str__(self) -> str:
+        """One line for people."""
+        parts = [
+            f"TTFA {self.ttfa_ms:.1f} ms" if self.ttfa_ms is not None else "no audio",
+            f"audio {self.audio_s:.2f} s",
+            *([f"RTF {self.rtf:.4f}"] if self.rtf is not None else []),
+            f"{self.engine} {self.voice} -> {self.output}",
+        ]
+        return ", ".join(parts)
+
+
+def say(
+    text: Annotated[str, typer.Argument(metavar="TEXT|-|FILE", help="What to say; - reads standard input.")],
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="Write here; - streams to standard output.")
+    ] = None,
+    voice: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Voice id or alias; `firstaudio voices` lists them.")
+    ] = None,
+    lang: Annotated[str | None, typer.Option(metavar="TAG", help="Language; default: the voice's own.")] = None,
+    speed: Annotated[float, typer.Option(metavar="FACTOR", help="0.25 to 4.0.")] = 1.0,
+    pitch: Annotated[float, typer.Option(metavar="FACTOR", help="1.0 is natural.")] = 1.0,
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format", metavar="NAME", help="wav, pcm, mp3, opus, aac or flac; default: by the file's name, or wav."
+        ),
+    ] = None,
+    engine: EngineOption = None,
+    play: Annotated[bool, typer.Option("--play", help="Play it; what happens anyway without -o.")] = False,
+    config: ConfigOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Say a text, at once.
+
+    Without -o it is played as it is made. Figures (time to first audio, length, real-time factor) go to stderr, or
+    as JSON to stdout. A file appears only when it is complete.
+    """
+    if output == STDIO and (json_ or sys.stdout.isatty()):
+        raise ConfigError("-o - writes audio to standard output: redirect it, and leave --json away")
+    from firstaudio.cli.embedded import embedded
+    from firstaudio.synthesis.utterance import Utterance
+
+    format_name = choose_format(format_, output)
+    words = read_text(text)
+    utterance = Utterance(words, voice, lang, speed, pitch, engine)
+    with embedded(load_with_engine(config, engine)) as synthesizer, synthesizer.speak(utterance) as speech:
+        figures = _deliver(speech, len(words), output, format_name, play)
+    if json_:
+        print(json.dumps(asdict(figures), ensure_ascii=False))
+    else:
+        print(figures, file=sys.stderr)
+
+
+def read_text(argument: str) -> str:
+    """The text to say: standard input for "-", the content of a file when one has that name, else the argument.
+
+    Raises:
+        RequestError: The file or standard input is not UTF-8, or cannot be read.
+    """
+    try:
+        if argument == STDIO:
+            return sys.stdin.buffer.read().decode("utf-8-sig")
+        if _is_file(argument):
+            return Path(argument).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        name = "standard input" if argument == STDIO else argument
+        raise RequestError(
+            f"{name} is not UTF-8 text (byte {error.start} is {error.object[error.start]:#04x}); "
+            "convert it first: iconv -f LATIN1 -t UTF-8"
+        ) from error
+    except OSError as error:
+        raise RequestError(f"cannot read {argument}: {error.strerror}") from error
+    return argument
+
+
+def _is_file(argument: str) -> bool:
+    try:
+        return Path(argument).is_file()
+    except (OSError, ValueError):  # longer than a file name may be, or with a NUL in it: a text
+        return False
+
+
+def choose_format(asked: str | None, output: str | None) -> str:
+    """The format that was asked for, else the one of the file's suffix, else wav. Raises UnknownFormatError."""
+    from firstaudio.audio.encode import FORMATS, audio_format
+
+    if asked is not None:
+        return audio_format(asked.lower()).name
+    suffix = Path(output).suffix.lower() if output not in (None, STDIO) else ""
+    if not suffix:
+        return DEFAULT_FORMAT
+    name = _OTHER_SUFFIXES.get(suffix, suffix.removeprefix("."))
+    if name not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise UnknownFormatError(f"no format goes with {suffix}; add --format with one of {known}", param="format")
+    return name
+
+
+def _deliver(speech: Speech, num_characters: int, output: str | None, format_name: str, play: bool) -> Figures:
+    """Send the speech to its sinks as it is made, and say what it cost."""
+    from firstaudio.cli.progress import progress_for
+    from firstaudio.cli.sinks import Player, write_file, write_stream
+
+    stream = speech.stream
+    with ExitStack() as stack:
+        player = None
+        if play or output is None:
+            wanted_by = "--play" if play else "say without -o FILE plays the speech and"
+            player = stack.enter_context(Player(stream.sample_rate, wanted_by))
+        pcm = _pieces(speech, player, stack.enter_context(progress_for(num_characters)))
+        if output == STDIO:
+            write_stream(sys.stdout.buffer, format_name, stream.sample_rate, pcm)
+        elif output is not None:
+            write_file(Path(output), format_name, stream.sample_rate, pcm)
+        else:
+            for _ in pcm:
+                pass
+    took_s = (now_ns() - stream.trace.accepted_ns) / NS_PER_S
+    return Figures(
+        ttfa_ms=stream.trace.ttfa_ms,
+        audio_s=speech.audio_s,
+        rtf=None if player or not speech.audio_s else took_s / speech.audio_s,
+        num_characters=num_characters,
+        engine=stream.engine,
+        voice=stream.voice,
+        language=stream.language,
+        output={None: "sound device", STDIO: "standard output"}.get(output, output) or "",
+        format=None if output is None else format_name,
+    )
+
+
+def _pieces(speech: Speech, player: Player | None, progress: Progress) -> Iterator[Int16]:
+    """The speech's audio, played on its way; going on after the first piece means that it has been written."""
+    for chunk in speech:
+        pcm = chunk.as_int16()
+        if player:
+            player.write(pcm)
+        yield pcm
+        speech.stream.trace.first_audio_sent()
+        progress.spoken(chunk)

@@ -1,0 +1,71 @@
+"""`firstaudio voices`: who can be asked to speak."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from firstaudio.cli.options import ConfigOption, EngineOption, JsonOption, load_with_engine
+
+if TYPE_CHECKING:
+    from firstaudio.engines.base import Voice
+
+_COLUMNS = ("id", "name", "language", "gender", "engine", "alias_of")
+
+
+def voices(
+    engine: EngineOption = None,
+    lang: Annotated[str | None, typer.Option(metavar="TAG", help="Only this language: en, en-us, de ...")] = None,
+    config: ConfigOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """List the voices.
+
+    A table on a terminal; tab-separated lines (id, name, language, gender, engine, alias of) elsewhere.
+    """
+    from firstaudio.cli.embedded import embedded
+
+    with embedded(load_with_engine(config, engine)) as synthesizer:
+        listed = [(name, voice) for name, voice in synthesizer.voices() if speaks(voice, lang)]
+    rows = [_row(name, voice) for name, voice in listed]
+    if json_:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+    elif sys.stdout.isatty():
+        _print_table(rows)
+    else:
+        for row in rows:
+            print(*(row[column] or "" for column in _COLUMNS), sep="\t")
+    if not rows:
+        print(f"firstaudio: no voice speaks {lang!r}; `firstaudio voices` lists all", file=sys.stderr)
+
+
+def speaks(voice: Voice, language: str | None) -> bool:
+    """Whether the voice's language is `language` or a kind of it: "en" takes "en-us" too. None takes all."""
+    if language is None:
+        return True
+    own, asked = voice.language.lower(), language.lower().replace("_", "-")
+    return own == asked or own.startswith(f"{asked}-")
+
+
+def _row(engine: str, voice: Voice) -> dict[str, Any]:
+    return {
+        "id": voice.id,
+        "name": voice.name,
+        "language": voice.language,
+        "gender": voice.gender,
+        "engine": engine,
+        "alias_of": voice.alias_of,
+    }
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*(column.replace("_", " ") for column in _COLUMNS), box=None)
+    for row in rows:
+        table.add_row(*(row[column] or "" for column in _COLUMNS))
+    Console().print(table)
