@@ -16,6 +16,7 @@ what is left of it to zero.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,7 +99,7 @@ class Stitcher:
         self._held = [chunk.pcm[end:]]
         if self._offset is None:
             run = self._open(run, num_silent)
-        self._complete_marks()
+        self._complete_marks(self._received - len(self._held[0]))
         return self._emit(run)
 
     def end_segment(self, pause_s: float) -> list[Chunk]:
@@ -170,19 +171,22 @@ class Stitcher:
 
     # Marks.
 
-    def _complete_marks(self) -> None:
-        """Complete all marks but the last, whose end is not known."""
-        while len(self._marks) > 1 or (self._marks and self._marks[0].end_sample is not None):
-            mark, rest = self._marks[0], self._marks[1:]
-            end = mark.end_sample if mark.end_sample is not None else rest[0].start_sample
+    def _complete_marks(self, heard: int) -> None:
+        """Complete the marks that end within the `heard` samples of the segment."""
+        while self._marks:
+            mark, following = self._marks[0], self._marks[1:]
+            end = following[0].start_sample if mark.end_sample is None and following else mark.end_sample
+            if end is None or end > heard:
+                return
             self._done.append(self._placed(mark, end))
-            self._marks = rest
+            self._marks = following
 
-    def _close_marks(self, end_sample: int) -> None:
-        """Complete the marks that are left with the segment's audible end."""
-        self._marks = [replace(mark, start_sample=min(mark.start_sample, end_sample)) for mark in self._marks]
-        self._complete_marks()
-        self._done += [self._placed(mark, end_sample) for mark in self._marks]
+    def _close_marks(self, heard: int) -> None:
+        """Complete all marks; none reaches beyond the `heard` samples of the segment."""
+        self._complete_marks(heard)
+        starts = [min(mark.start_sample, heard) for mark in self._marks]
+        for mark, (start, end) in zip(self._marks, pairwise([*starts, heard]), strict=True):
+            self._done.append(self._placed(replace(mark, start_sample=start), end))
 
     def _drop_marks(self) -> None:
         """Complete the marks of a segment that nobody hears: they last for nothing."""
