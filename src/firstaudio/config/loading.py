@@ -95,8 +95,8 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[_Given]:
             continue
         if name not in known:
             raise ConfigError(
-                f"unknown environment variable {name}{_nearest(name, known)}; "
-                f"names that begin with {ENV_PREFIX} are settings"
+                f"unknown environment variable {name} (names that begin with {ENV_PREFIX} are settings)"
+                f"{_nearest(name, known)}"
             )
         yield _Given(known[name], value, f"environment {name}", as_text=True)
 
