@@ -35,7 +35,7 @@ class Resampler:
             self._chain = FilterChain(in_rate, [("aresample", f"{out_rate}:{FILTER}")])
 
     def push(self, pcm: Pcm) -> Pcm:
-        """Resample more; gives all but the last 1.4 ms."""
+        """Resample more; gives all but the last 2 ms at most."""
         if self._chain is None:
             return pcm
         self._dtype = np.int16 if pcm.dtype == np.int16 else np.float32

@@ -11,14 +11,16 @@ from firstaudio.audio.chunk import to_float32, to_int16
 
 SLICE_S = 0.010
 FLUSH_S = 0.300
+# atempo matches waveforms, not times: a sound may end up to 7 ms later than the factor says, hardly earlier.
+MARGIN_S = 0.010
 STAGE_MIN, STAGE_MAX = 0.5, 2.0
 
 
 class Tempo:
     """Streams int16 PCM through FFmpeg's `atempo` (WSOLA).
 
-    The output does not depend on how the input was cut; after `finish` it is `round(num_samples / factor)` samples
-    long, the last of the input included. Factor 1 passes unchanged. About 45 ms of input are held back.
+    The output does not depend on how the input was cut; after `finish` it is `round(num_samples / factor)` samples and
+    10 ms long, the last of the input included. Factor 1 passes unchanged. About 45 ms of input are held back.
 
     Args:
         sample_rate: In Hz.
@@ -32,7 +34,7 @@ class Tempo:
         # atempo lets go of a frame when the next one pushes it out: short frames of one size make that wait short, and
         # the output independent of the caller's cutting.
         self._slice = max(1, round(SLICE_S * sample_rate))
-        self._flush = round(FLUSH_S * sample_rate)
+        self._flush, self._margin = round(FLUSH_S * sample_rate), round(MARGIN_S * sample_rate)
         self._waiting: NDArray[np.int16] = np.zeros(0, np.int16)
         self._num_in = self._num_out = 0
         self._chain = None
@@ -53,11 +55,10 @@ class Tempo:
         if self._chain is None or not self._num_in:
             return np.zeros(0, np.int16)
         # The filter drops what does not fill its window: silence pushes all of the input out, then is cut off.
-        missing = round(self._num_in / self._factor) - self._num_out
+        missing = round(self._num_in / self._factor) + self._margin - self._num_out
         rest = np.concatenate([self._stretch(np.zeros(self._flush, np.int16)), to_int16(self._chain.finish())])[
             :missing
         ]
-        self._num_out += missing
         return np.pad(rest, (0, missing - len(rest)))
 
     def _stretch(self, pcm: NDArray[np.int16]) -> NDArray[np.int16]:
