@@ -1,0 +1,80 @@
+"""`Service`: what the routes share while the application runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import cast
+
+from starlette.requests import Request
+
+from firstaudio.audio.encode import FORMATS, make_encoder
+from firstaudio.config import Config
+from firstaudio.errors import FirstaudioError, NotReadyError
+from firstaudio.synthesis.synthesizer import Synthesizer
+
+logger = logging.getLogger(__name__)
+
+ENCODER_RATE = 24_000
+
+
+class Service:
+    """Configuration and synthesizer of one application; made when it starts, on its event loop.
+
+    Attributes:
+        config: The whole configuration.
+        synthesizer: The one door to speech.
+        started_at: Seconds since 1970.
+        failure: Why the engines could not start; None while they start and when they have.
+        startup: Ends when the engines are ready or `failure` is set; never raises.
+    """
+
+    def __init__(self, config: Config, synthesizer: Synthesizer) -> None:
+        self.config = config
+        self.synthesizer = synthesizer
+        self.started_at = int(time.time())
+        self.failure: str | None = None
+        self.startup = asyncio.create_task(self._start(), name="start engines")
+        self._closing: asyncio.Task[None] | None = None
+
+    def require_ready(self) -> None:
+        """Raise NotReadyError while the engines are not there to be asked."""
+        readiness = self.synthesizer.readiness
+        if readiness.state not in ("ready", "draining"):
+            raise NotReadyError(f"the server is {readiness.state}: {readiness.message}; GET /health shows the progress")
+
+    async def close(self, drain_s: float = 0.0) -> None:
+        """Refuse new streams, let running ones finish for `drain_s`, stop the engines.
+
+        The first call sets `drain_s`; later ones wait for the same end.
+        """
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(drain_s), name="close engines")
+        await asyncio.shield(self._closing)
+
+    async def _start(self) -> None:
+        try:
+            await asyncio.to_thread(_load_encoders)
+            await self.synthesizer.start()
+        except FirstaudioError as error:
+            self.failure = error.message
+            logger.error("an engine could not start: %s", error.message)  # noqa: TRY400 (the message says it all)
+        except Exception as error:  # the boundary of this task: whoever waits for it reads `failure`
+            self.failure = repr(error)
+            logger.exception("an engine could not start")
+
+    async def _close(self, drain_s: float) -> None:
+        await self.startup
+        await self.synthesizer.close(drain_s)
+
+
+def _load_encoders() -> None:
+    """Load every codec library now, so that no request waits for it."""
+    for name in FORMATS:
+        make_encoder(name, ENCODER_RATE).finish()
+
+
+def service_of(request: Request) -> Service:
+    """The service of the application that got `request`."""
+    return cast(Service, request.app.state.service)
