@@ -1,0 +1,117 @@
+"""What surrounds every request: its id, its line in the log, API keys, and the last net for mistakes of our own.
+
+Plain ASGI, so that nothing here holds back or copies a chunk of audio.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import re
+from collections.abc import Sequence
+from uuid import uuid4
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from firstaudio.clock import NS_PER_MS, now_ns
+from firstaudio.errors import UnauthorizedError
+from firstaudio.server.problems import respond, respond_unexpected
+
+logger = logging.getLogger("firstaudio.server")
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}")
+OPEN_PATHS = frozenset({"/", "/health", "/ready"})
+PROBE_PATHS = frozenset({"/health", "/ready"})
+CLIENT_GONE = 499  # nginx's number, in the log only: there was nobody to send a status to
+MAX_LOGGED_PATH = 200
+
+
+class RequestContext:
+    """Gives each request an id, answers HEAD as GET without a body, logs the request, catches what nobody caught.
+
+    Args:
+        app: What is inside.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begin_ns = now_ns()
+        request_id = _request_id(Headers(scope=scope).get("x-request-id"))
+        inner = dict(scope)
+        inner["state"] = {**scope.get("state", {}), "request_id": request_id}
+        if scope["method"] == "HEAD":
+            inner["method"] = "GET"  # the protocol server drops the body
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(raw=message["headers"])["X-Request-ID"] = request_id
+            await send(message)
+
+        try:
+            await self._app(inner, receive, send_with_id)
+        except ClientDisconnect:
+            pass
+        except Exception:  # the boundary of the request: nothing may reach the client but our own error shape
+            logger.exception("unexpected failure id=%s", request_id)
+            if not status:
+                await respond_unexpected(request_id)(inner, receive, send_with_id)
+        finally:
+            _log(scope, status or CLIENT_GONE, begin_ns, request_id)
+
+
+class ApiKeys:
+    """Lets only those in who carry a known key, but for the paths that probes and prewarming clients ask.
+
+    Args:
+        app: What is inside.
+        keys: Every accepted key.
+    """
+
+    def __init__(self, app: ASGIApp, keys: Sequence[str]) -> None:
+        self._app = app
+        self._keys = [key.encode() for key in keys]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or refuse it with 401."""
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or self._knows(Headers(scope=scope)):
+            await self._app(scope, receive, send)
+            return
+        error = UnauthorizedError("this server asks for an API key; send the header Authorization: Bearer <key>")
+        await respond(error)(scope, receive, send)
+
+    def _knows(self, headers: Headers) -> bool:
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        sent = key.strip().encode("latin-1")  # the bytes as they came
+        # Every key is compared in full, so the time tells nothing about which one was close.
+        matches = [hmac.compare_digest(sent, known) for known in self._keys]
+        return scheme.lower() == "bearer" and any(matches)
+
+
+def _request_id(sent: str | None) -> str:
+    """The client's own id where it is harmless in a header and a log, else a new one."""
+    return sent if sent is not None and REQUEST_ID.fullmatch(sent) else uuid4().hex
+
+
+def _log(scope: Scope, status: int, begin_ns: int, request_id: str) -> None:
+    """One line per request; without the query, which may hold text of the user's."""
+    path = scope["path"]
+    logger.log(
+        logging.DEBUG if path in PROBE_PATHS else logging.INFO,
+        "request method=%s path=%r status=%d ms=%.1f id=%s",
+        scope["method"],
+        path[:MAX_LOGGED_PATH],
+        status,
+        (now_ns() - begin_ns) / NS_PER_MS,
+        request_id,
+    )
