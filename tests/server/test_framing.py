@@ -4,16 +4,23 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from firstaudio.audio.chunk import WordMark
 from firstaudio.errors import EngineError
 from firstaudio.server.framing import EventFraming, RawFraming
+from firstaudio.server.schemas import SpeechEvent
+
+PUBLISHED: TypeAdapter[Any] = TypeAdapter(SpeechEvent)
 
 
 def events(data: bytes) -> list[dict[str, Any]]:
     blocks = data.decode().split("\n\n")
     assert blocks.pop() == ""
-    return [json.loads(block.removeprefix("data: ")) for block in blocks]
+    payloads = [block.removeprefix("data: ") for block in blocks]
+    for payload in payloads:
+        PUBLISHED.validate_json(payload, strict=True, extra="forbid")
+    return [json.loads(payload) for payload in payloads]
 
 
 def test_raw_audio_is_sent_as_it_is():

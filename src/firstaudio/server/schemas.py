@@ -10,7 +10,7 @@ FormatName = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 FORMAT_NAMES: tuple[FormatName, ...] = get_args(FormatName)
 SPEED_RANGE = (0.25, 4.0)
 PITCH_RANGE = (0.5, 2.0)
-MAX_NAME_CHARS = 256
+MAX_NAME_CHARS = 128
 
 Name = Annotated[str, Field(max_length=MAX_NAME_CHARS)]
 Speed = Annotated[float, Field(ge=SPEED_RANGE[0], le=SPEED_RANGE[1], allow_inf_nan=False)]
@@ -37,7 +37,10 @@ class SpeechRequest(BaseModel):
         extra="allow",
         json_schema_extra={
             "additionalProperties": False,
-            "anyOf": [{"required": ["input"]}, {"required": ["text"]}],
+            "anyOf": [
+                {"required": ["input"], "properties": {"input": {"type": "string"}}},
+                {"required": ["text"], "properties": {"text": {"type": "string"}}},
+            ],
             "examples": [
                 {"model": "tts-1", "input": "Hello world!", "voice": "alloy"},
                 {"text": "Hello world!", "voice": "af_heart", "speed": 1.0, "format": "wav"},
@@ -91,6 +94,55 @@ class ErrorEnvelope(BaseModel):
     """Every error response."""
 
     error: ErrorDetail
+
+
+class AudioDelta(BaseModel):
+    """The next piece of audio."""
+
+    type: Literal["speech.audio.delta"]
+    audio: str = Field(description="Base64; decoded and joined, the deltas are one file in `response_format`.")
+
+
+class TimedWord(BaseModel):
+    """One word and its time."""
+
+    text: str = Field(description="As it stands in the text that was sent.")
+    start_char: int = Field(description="First character in the text that was sent, from 0.")
+    end_char: int = Field(description="One past the last character.")
+    start_s: float = Field(description="From the first sample of the speech, in seconds.")
+    end_s: float | None
+
+
+class AudioWords(BaseModel):
+    """The words that the next delta brings; sent on request."""
+
+    type: Literal["speech.audio.words"]
+    words: list[TimedWord]
+
+
+class Usage(BaseModel):
+    """OpenAI demands it, but no engine here counts tokens."""
+
+    input_tokens: int = Field(description="Characters of the text.")
+    output_tokens: int = Field(description="20 ms frames of audio, rounded up.")
+    total_tokens: int = Field(description="The sum.")
+
+
+class AudioDone(BaseModel):
+    """The end of a complete speech."""
+
+    type: Literal["speech.audio.done"]
+    usage: Usage
+
+
+class AudioError(BaseModel):
+    """The end of a speech that is not complete."""
+
+    type: Literal["speech.audio.error"]
+    error: ErrorDetail
+
+
+SpeechEvent = Annotated[AudioDelta | AudioWords | AudioDone | AudioError, Field(discriminator="type")]
 
 
 class HealthReport(BaseModel):
