@@ -1,0 +1,59 @@
+"""Whether the server lives and can speak, and what it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from firstaudio import __version__
+from firstaudio.server.problems import NOT_READY_RETRY_S
+from firstaudio.server.schemas import HealthReport, ServiceCard
+from firstaudio.server.service import service_of
+
+router = APIRouter(tags=["health"])
+
+_NOT_READY: dict[int | str, dict[str, Any]] = {
+    503: {"model": HealthReport, "description": "Not now; the report says why, Retry-After when to ask again."}
+}
+
+
+@router.get("/", summary="Show what answers here")
+async def show_service() -> ServiceCard:
+    """Name, version and links; asks nothing of the engines, so that clients can open a connection ahead of time."""
+    return ServiceCard(
+        service="firstaudio",
+        version=__version__,
+        links={
+            "speech": "/v1/audio/speech",
+            "voices": "/v1/audio/voices",
+            "models": "/v1/models",
+            "capabilities": "/v1/capabilities",
+            "health": "/health",
+            "documentation": "/docs",
+            "openapi": "/openapi.json",
+        },
+    )
+
+
+@router.get("/health", summary="Show health", responses=_NOT_READY)
+async def show_health(request: Request, response: Response) -> HealthReport:
+    """200 once the engines are ready, also while running streams are being finished; 503 with progress before."""
+    return _report(request, response, healthy=("ready", "draining"))
+
+
+@router.get("/ready", summary="Show readiness", responses=_NOT_READY)
+async def show_readiness(request: Request, response: Response) -> HealthReport:
+    """200 while new speech requests are accepted."""
+    return _report(request, response, healthy=("ready",))
+
+
+def _report(request: Request, response: Response, healthy: tuple[str, ...]) -> HealthReport:
+    readiness = service_of(request).synthesizer.readiness
+    if readiness.state not in healthy:
+        response.status_code = 503
+        response.headers["Retry-After"] = str(NOT_READY_RETRY_S)
+    response.headers["Cache-Control"] = "no-store"
+    return HealthReport(
+        status=readiness.state, progress=readiness.progress, message=readiness.message, version=__version__
+    )

@@ -1,0 +1,61 @@
+"""`POST /v1/audio/speech`: text in, speech out."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from firstaudio.audio.encode import FORMATS, make_encoder
+from firstaudio.errors import RequestError
+from firstaudio.server.framing import EventFraming, Framing, RawFraming
+from firstaudio.server.openapi import SPEECH_OPERATION
+from firstaudio.server.order import SpeechOrder, read_body, read_order
+from firstaudio.server.responses import StreamedResponse, WholeResponse
+from firstaudio.server.service import Service, service_of
+from firstaudio.server.spool import Spool
+from firstaudio.synthesis.synthesizer import SpeechStream
+from firstaudio.trace import Trace
+
+router = APIRouter(tags=["speech"])
+
+
+@router.post("/v1/audio/speech", summary="Speak a text", response_class=Response, **SPEECH_OPERATION)
+async def speak(request: Request) -> Response:
+    """Speak a text, as OpenAI's endpoint does; the audio begins to arrive while the rest is still being made.
+
+    The status is sent with the first audio. A failure after it breaks the connection, or, in events, ends them with
+    `speech.audio.error`: a body that ends cleanly is complete.
+    """
+    service = service_of(request)
+    trace = Trace(request_id=request.state.request_id)
+    body = await read_body(request, service.config.server.max_body_bytes)
+    with trace.stage("text_processing"):
+        order = read_order(body, service.config.server)
+    stream = service.synthesizer.stream(order.utterance(trace.request_id), trace)
+    try:
+        _check_word_timing(service, order, stream)
+        return _response(order, stream)
+    except BaseException:
+        await stream.aclose()
+        raise
+
+
+def _check_word_timing(service: Service, order: SpeechOrder, stream: SpeechStream) -> None:
+    able = {info.name for info in service.synthesizer.infos() if info.word_timing}
+    if order.word_timestamps and stream.engine not in able:
+        raise RequestError(
+            f"the {stream.engine} engine knows no word times; leave word_timestamps out, or ask for a model of "
+            f"{', '.join(sorted(able)) or 'another server'}",
+            param="word_timestamps",
+        )
+
+
+def _response(order: SpeechOrder, stream: SpeechStream) -> Response:
+    encoder, media_type = make_encoder(order.format, stream.sample_rate), FORMATS[order.format].media_type
+    if order.delivery == "whole":
+        spool = Spool(encoder, stream.sample_rate)
+        return WholeResponse(stream, spool, media_type, encoder.output_rate, order.ignored_fields)
+    framing: Framing = RawFraming(media_type)
+    if order.delivery == "sse":
+        framing = EventFraming(order.text, stream.sample_rate, words=order.word_timestamps)
+    return StreamedResponse(stream, encoder, framing, order.ignored_fields)
