@@ -1,0 +1,174 @@
+"""Running the server as a process: listen, start, drain, exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from firstaudio.config import Config
+from firstaudio.server.app import create_app
+from firstaudio.server.service import Service
+
+EXIT_OK = 0
+EXIT_CANNOT_START = 3
+
+BACKLOG = 2048
+# Longer than the pauses in a conversation: a new connection would cost its first words a round trip.
+KEEP_ALIVE_S = 75
+# For the last bytes of a stream that the drain has just ended.
+CLOSING_MARGIN_S = 1.0
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+# A broken-off response is how raw audio tells of a failure; it has its own line in the log.
+_BROKEN_OFF = "ASGI callable returned without completing response."
+
+logger = logging.getLogger(__name__)
+
+
+def run_server(config: Config) -> int:
+    """Serve until SIGTERM or SIGINT; blocks.
+
+    The first signal stops accepting, lets running streams finish for `server.drain_timeout_s`, then cancels them.
+    A second one cancels them at once.
+
+    Returns:
+        Exit code: 0 after a signal, 3 when the server could not start; stderr says why.
+
+    Raises:
+        ConfigError: The configuration names an engine that does not exist.
+    """
+    _set_up_logging(config.server.log_level)
+    app = create_app(config)
+    try:
+        listener = listen(config.server.host, config.server.port)
+    except OSError as error:
+        where = f"{config.server.host}:{config.server.port}"
+        _say(f"cannot listen on {where}: {error.strerror or error}; free it or choose another one with --port")
+        return EXIT_CANNOT_START
+    server = SpeechServer(app, config, url_of(listener))
+    server.run(sockets=[listener])
+    return server.exit_code
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound TCP socket; port 0 takes a free one. Raises OSError."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    # Accepted sockets inherit the protocol, and asyncio sets TCP_NODELAY only where it says TCP.
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """Where clients on this machine find `listener`."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class SpeechServer(uvicorn.Server):
+    """uvicorn, with our own start, drain and exit code.
+
+    Args:
+        app: From `create_app`.
+        config: The same configuration.
+        url: For the line that says the server is ready.
+    """
+
+    def __init__(self, app: FastAPI, config: Config, url: str) -> None:
+        self.exit_code = EXIT_OK
+        self._app, self._url = app, url
+        self._drain_s = config.server.drain_timeout_s
+        super().__init__(
+            uvicorn.Config(
+                app,
+                loop="uvloop" if sys.platform != "win32" else "asyncio",
+                http="httptools",
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                backlog=BACKLOG,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                # A safety net behind the synthesizer's own drain; uvicorn's annotation says int, its use is a float.
+                timeout_graceful_shutdown=self._drain_s + CLOSING_MARGIN_S,  # type: ignore[arg-type]
+            )
+        )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections; the engines go on starting behind them."""
+        await super().startup(sockets)
+        if self.started:
+            self._service.startup.add_done_callback(self._announce)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain: new streams are refused while running ones finish."""
+        closing = asyncio.create_task(self._service.close(self._drain_s))
+        await super().shutdown(sockets)
+        if not self.force_exit:
+            await closing
+            return
+        closing.cancel()
+        await self._service.synthesizer.close()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 (a signal handler's signature)
+        """First signal: drain. Second: stop now."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle signals while serving. uvicorn raises them again afterwards, which would spoil the exit code."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {sig: signal.signal(sig, self.handle_exit) for sig in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for sig, handler in before.items():
+                signal.signal(sig, handler)
+
+    @property
+    def _service(self) -> Service:
+        service: Service = self._app.state.service
+        return service
+
+    def _announce(self, _: asyncio.Task[None]) -> None:
+        """Say that the engines are ready, or end the process because they never will be."""
+        if self._service.failure is not None:
+            _say(f"cannot start: {self._service.failure}")
+            self.exit_code = EXIT_CANNOT_START
+            self.should_exit = True
+        elif not self.should_exit:
+            gc.collect()
+            gc.freeze()  # what is here now stays; later collections, and their pauses, need not look at it
+            _say(f"ready on {self._url}")
+
+
+def _say(message: str) -> None:
+    print(f"firstaudio: {message}", file=sys.stderr, flush=True)
+
+
+def _set_up_logging(level: str) -> None:
+    """Plain lines with key=value pairs on stderr."""
+    logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT)
+    logging.getLogger("firstaudio").setLevel(level.upper())
+    logging.getLogger("uvicorn.error").addFilter(lambda record: record.msg != _BROKEN_OFF)
