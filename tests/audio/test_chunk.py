@@ -6,7 +6,7 @@ from firstaudio.audio.chunk import Chunk, concatenate, to_float32, to_int16
 
 def test_float_samples_saturate_instead_of_wrapping() -> None:
     loud = np.array([-2.0, -1.0, 0.0, 1.0, 2.0], np.float32)
-    assert [-32768, -32768, 0, 32767, 32767] == to_int16(loud).tolist()
+    assert to_int16(loud).tolist() == [-32768, -32768, 0, 32767, 32767]
 
 
 def test_int16_survives_the_way_through_float() -> None:
@@ -22,7 +22,7 @@ def test_a_conversion_that_changes_nothing_copies_nothing() -> None:
 
 def test_a_chunk_knows_its_place_and_duration() -> None:
     chunk = Chunk(np.zeros(240, np.int16), 24000, start_sample=100)
-    assert (240, 340, 0.01) == (chunk.num_samples, chunk.end_sample, chunk.duration_s)
+    assert (chunk.num_samples, chunk.end_sample, chunk.duration_s) == (240, 340, 0.01)
 
 
 def test_stereo_is_no_chunk() -> None:

@@ -26,7 +26,7 @@ def test_an_abrupt_onset_is_found_to_the_sample(lead: int, rate: int) -> None:
 
 def test_int16_and_float32_agree() -> None:
     pcm = np.concatenate([silence(777), tone(0.1)])
-    assert 777 == find_onset((pcm * 32768).astype(np.int16), RATE)
+    assert find_onset((pcm * 32768).astype(np.int16), RATE) == 777
 
 
 def test_an_offset_is_not_sound() -> None:
@@ -35,7 +35,7 @@ def test_an_offset_is_not_sound() -> None:
 
 def test_an_offset_does_not_hide_the_onset() -> None:
     pcm = np.concatenate([silence(1000), tone(0.1)]) + np.float32(0.2)
-    assert 1000 == find_onset(pcm, RATE)
+    assert find_onset(pcm, RATE) == 1000
 
 
 def test_a_click_is_not_speech() -> None:
@@ -47,7 +47,7 @@ def test_a_click_is_not_speech() -> None:
 def test_a_click_before_speech_is_passed_over() -> None:
     pcm = np.concatenate([silence(4000), tone(0.1)])
     pcm[1000] = 1.0
-    assert 4000 == find_onset(pcm, RATE)
+    assert find_onset(pcm, RATE) == 4000
 
 
 @pytest.mark.parametrize(("level_dbfs", "audible"), [(-39.0, True), (-41.0, False)])

@@ -53,26 +53,26 @@ def test_a_player_stalls_from_running_dry_to_the_next_arrival() -> None:
 
 
 def test_a_header_is_no_arrival() -> None:
-    assert () == stalls([0, 100, 105], [0, 10, 10])
-    assert 0 == preroll_needed_ns([0, 100, 105, 500], [0, 10, 10, 0])
+    assert stalls([0, 100, 105], [0, 10, 10]) == ()
+    assert preroll_needed_ns([0, 100, 105, 500], [0, 10, 10, 0]) == 0
 
 
 def test_nothing_plays_without_audio() -> None:
-    assert (() == stalls([], []), preroll_needed_ns([], []), streaming_efficiency([5], [0])) == (True, 0, None)
+    assert (stalls([], []), preroll_needed_ns([], []), streaming_efficiency([5], [0])) == ((), 0, None)
     assert time_to_gapless_play_ns([5], [0], 0) is None
 
 
 def test_ttgp_of_a_response_in_one_piece_is_its_latency() -> None:
-    assert 400 == time_to_gapless_play_ns([500], [1000], 100)
+    assert time_to_gapless_play_ns([500], [1000], 100) == 400
 
 
 def test_ttgp_charges_for_a_crumb_that_is_followed_by_a_stall() -> None:
-    assert 90 == time_to_gapless_play_ns([10, 110], [20, 1000], 0)
+    assert time_to_gapless_play_ns([10, 110], [20, 1000], 0) == 90
 
 
 def test_efficiency_is_audio_over_audio_and_stalls() -> None:
-    assert 0.8 == streaming_efficiency([0, 30], [20, 20])
-    assert 1.0 == streaming_efficiency([0, 30], [20, 20], buffer_ns=10)
+    assert streaming_efficiency([0, 30], [20, 20]) == 0.8
+    assert streaming_efficiency([0, 30], [20, 20], buffer_ns=10) == 1.0
 
 
 def test_arrivals_and_durations_belong_together() -> None:
@@ -106,14 +106,14 @@ def test_the_clock_agrees_with_the_functions_after_every_piece(pieces: list[tupl
 def test_a_clock_starts_with_the_first_audio() -> None:
     clock = PlaybackClock()
     clock.deliver(10, 0)
-    assert (None, 0) == (clock.deadline_ns, clock.lead_ns(50))
+    assert (clock.deadline_ns, clock.lead_ns(50)) == (None, 0)
     clock.deliver(100, 30)
-    assert (130, 20) == (clock.deadline_ns, clock.lead_ns(110))
+    assert (clock.deadline_ns, clock.lead_ns(110)) == (130, 20)
 
 
 def test_a_clock_that_ran_dry_resumes_at_the_next_delivery() -> None:
     clock = PlaybackClock()
     clock.deliver(100, 30)
-    assert -5 == clock.lead_ns(135)
+    assert clock.lead_ns(135) == -5
     clock.deliver(150, 40)
-    assert (190, 20) == (clock.deadline_ns, clock.stalled_ns)
+    assert (clock.deadline_ns, clock.stalled_ns) == (190, 20)

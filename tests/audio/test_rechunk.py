@@ -49,12 +49,12 @@ def test_pieces_keep_the_bounds_and_lose_nothing(lengths: list[int], shortest: i
 def test_a_piece_leaves_as_soon_as_the_minimum_is_held() -> None:
     first, second, _ = cut([49, 1, 10])
     rechunker = Rechunker(0.05, 0.2)
-    assert [] == rechunker.push(first)
-    assert [50] == [piece.num_samples for piece in rechunker.push(second)]
+    assert rechunker.push(first) == []
+    assert [piece.num_samples for piece in rechunker.push(second)] == [50]
 
 
 def test_a_long_chunk_is_cut_evenly() -> None:
-    assert [150, 150, 150] == [piece.num_samples for piece in rechunk(Rechunker(0.05, 0.2), cut([450]))]
+    assert [piece.num_samples for piece in rechunk(Rechunker(0.05, 0.2), cut([450]))] == [150, 150, 150]
 
 
 def test_a_mark_travels_with_the_piece_in_which_its_word_begins() -> None:
@@ -65,11 +65,11 @@ def test_a_mark_travels_with_the_piece_in_which_its_word_begins() -> None:
 
 def test_a_piece_belongs_to_the_segment_of_its_first_sample() -> None:
     pieces = rechunk(Rechunker(0.05, 0.1), cut([40, 160]))
-    assert [(0, 0), (100, 1)] == [(piece.start_sample, piece.segment_index) for piece in pieces]
+    assert [(piece.start_sample, piece.segment_index) for piece in pieces] == [(0, 0), (100, 1)]
 
 
 def test_nothing_gives_nothing() -> None:
-    assert [] == Rechunker(0.05, 0.2).finish()
+    assert Rechunker(0.05, 0.2).finish() == []
 
 
 def test_bounds_that_cannot_hold_are_refused() -> None:

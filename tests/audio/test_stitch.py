@@ -1,3 +1,4 @@
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -6,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstaudio.audio.chunk import Chunk, Pcm, WordMark, concatenate
-from firstaudio.audio.stitch import StitchParameters, Stitcher
+from firstaudio.audio.stitch import Stitcher, StitchParameters
 
 RATE = 1000
 """One sample is a millisecond: pre-roll 15 samples, lead 10, tail 50, fade 3."""
@@ -50,7 +51,7 @@ def chunks_of(pcm: Pcm, cuts: tuple[int, ...], index: int, words: tuple[WordMark
     bounds = sorted({0, len(pcm), *(cut for cut in cuts if cut < len(pcm))})
     return [
         Chunk(pcm[a:b], RATE, a, index, tuple(mark for mark in words if a <= mark.start_sample < b))
-        for a, b in zip(bounds, bounds[1:], strict=False)
+        for a, b in itertools.pairwise(bounds)
     ]
 
 
@@ -107,7 +108,7 @@ def test_every_audible_sample_and_the_silence_inside_come_through_in_order(segme
         at += audible(out[at:])[0]
         assert np.array_equal(sound, out[at : at + len(sound)])
         at += len(sound)
-    assert [] == audible(out[at:])
+    assert audible(out[at:]) == []
 
 
 @settings(max_examples=200, deadline=None)
@@ -135,16 +136,16 @@ def test_chunks_are_contiguous_from_zero_and_never_empty(segments: list[Spoken])
 def test_only_silence_is_held_back() -> None:
     stitcher = Stitcher(RATE)
     pcm = np.array([0] * 30 + [LOUD] * 20 + [QUIET] * 40, np.int16)
-    assert 35 == len(joined(stitcher.push(Chunk(pcm, RATE))))
-    assert 60 == len(joined(stitcher.push(Chunk(pcm[30:50], RATE, 90))))
+    assert len(joined(stitcher.push(Chunk(pcm, RATE)))) == 35
+    assert len(joined(stitcher.push(Chunk(pcm[30:50], RATE, 90)))) == 60
 
 
 def test_the_pause_goes_out_before_the_next_segment_is_there() -> None:
     stitcher = Stitcher(RATE)
     stitcher.push(Chunk(np.full(20, LOUD, np.int16), RATE))
-    assert 290 == len(joined(stitcher.end_segment(0.3)))
+    assert len(joined(stitcher.end_segment(0.3))) == 290
     following = joined(stitcher.push(Chunk(np.full(20, LOUD, np.int16), RATE)))
-    assert (30, 10) == (len(following), audible(following)[0])
+    assert (len(following), audible(following)[0]) == (30, 10)
 
 
 def test_a_cut_fades_and_what_was_not_cut_does_not() -> None:
@@ -152,9 +153,9 @@ def test_a_cut_fades_and_what_was_not_cut_does_not() -> None:
     stitcher = Stitcher(RATE, hum)
     sound = np.array([1000] * 60 + [LOUD] * 5 + [1000] * 60, np.int16)
     out = joined(stitcher.push(Chunk(sound, RATE)) + stitcher.finish())
-    assert [200, 400, 600, 800, 1000] == out[:5].tolist()
-    assert [1000, 800, 600, 400, 200] == out[-5:].tolist()
-    assert np.all(sound == 1000) == np.False_
+    assert out[:5].tolist() == [200, 400, 600, 800, 1000]
+    assert out[-5:].tolist() == [1000, 800, 600, 400, 200]
+    assert (sound[0], sound[-1]) == (1000, 1000)
 
     short = Stitcher(RATE, hum)
     untouched = np.array([1000] * 15 + [LOUD] * 5 + [1000] * 50, np.int16)
@@ -167,18 +168,18 @@ def test_float_samples_stay_float() -> None:
     chunks = stitcher.push(Chunk(pcm, RATE)) + stitcher.end_segment(0.2) + stitcher.push(Chunk(pcm, RATE))
     chunks += stitcher.finish()
     assert {np.dtype(np.float32)} == {chunk.pcm.dtype for chunk in chunks}
-    assert 15 + 20 + 200 + 20 + 50 == sum(chunk.num_samples for chunk in chunks)
+    assert sum(chunk.num_samples for chunk in chunks) == 15 + 20 + 200 + 20 + 50
 
 
 def test_the_loudest_negative_sample_is_audible() -> None:
     stitcher = Stitcher(RATE)
-    assert 1 == len(joined(stitcher.push(Chunk(np.array([-32768], np.int16), RATE))))
+    assert len(joined(stitcher.push(Chunk(np.array([-32768], np.int16), RATE)))) == 1
 
 
 def test_a_silent_utterance_gives_nothing() -> None:
     stitcher = Stitcher(RATE)
     silent = Chunk(np.zeros(500, np.int16), RATE, words=(WordMark(0, 1, 0),))
-    assert [] == stitcher.push(silent) + stitcher.end_segment(0.2) + stitcher.push(silent) + stitcher.finish()
+    assert stitcher.push(silent) + stitcher.end_segment(0.2) + stitcher.push(silent) + stitcher.finish() == []
 
 
 def test_another_rate_is_refused() -> None:
@@ -199,21 +200,21 @@ def test_marks_move_with_the_audio_and_end_where_the_next_begins() -> None:
     words = (WordMark(0, 3, 80), WordMark(4, 7, 180))
     chunks = stitcher.push(Chunk(pcm, RATE, words=words)) + stitcher.end_segment(0.15)
     chunks += stitcher.push(Chunk(pcm, RATE, segment_index=1, words=(WordMark(8, 9, 100),))) + stitcher.finish()
-    assert [(0, 0, 95), (4, 95, 215), (8, 365, 565)] == marks(chunks)
+    assert marks(chunks) == [(0, 0, 95), (4, 95, 215), (8, 365, 565)]
 
 
 def test_a_mark_is_released_with_the_chunk_that_completes_it() -> None:
     stitcher = Stitcher(RATE)
     sound = np.full(100, LOUD, np.int16)
-    assert [] == marks(stitcher.push(Chunk(sound, RATE, 0, words=(WordMark(0, 1, 10),))))
-    assert [(0, 10, 120)] == marks(stitcher.push(Chunk(sound, RATE, 100, words=(WordMark(2, 3, 120),))))
-    assert [(2, 120, 200)] == marks(stitcher.end_segment(0.1))
+    assert marks(stitcher.push(Chunk(sound, RATE, 0, words=(WordMark(0, 1, 10),)))) == []
+    assert marks(stitcher.push(Chunk(sound, RATE, 100, words=(WordMark(2, 3, 120),)))) == [(0, 10, 120)]
+    assert marks(stitcher.end_segment(0.1)) == [(2, 120, 200)]
 
 
 def test_an_end_that_the_engine_states_stands() -> None:
     stitcher = Stitcher(RATE)
     sound = np.full(100, LOUD, np.int16)
-    assert [(0, 10, 40)] == marks(stitcher.push(Chunk(sound, RATE, words=(WordMark(0, 1, 10, 40),))))
+    assert marks(stitcher.push(Chunk(sound, RATE, words=(WordMark(0, 1, 10, 40),)))) == [(0, 10, 40)]
 
 
 def test_words_of_a_silent_segment_are_not_lost() -> None:
@@ -222,7 +223,7 @@ def test_words_of_a_silent_segment_are_not_lost() -> None:
     chunks += stitcher.end_segment(0.1)
     chunks += stitcher.push(Chunk(np.zeros(100, np.int16), RATE, words=(WordMark(2, 3, 0),)))
     chunks += stitcher.finish()
-    assert [(0, 0, 100), (2, 190, 190)] == marks(chunks)
+    assert marks(chunks) == [(0, 0, 100), (2, 190, 190)]
 
 
 @settings(max_examples=100, deadline=None)

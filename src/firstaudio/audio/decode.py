@@ -33,20 +33,19 @@ def decode(data: bytes, name: str | None = None) -> tuple[Pcm, int]:
         return np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.int16), PCM_RATE
     try:
         with av.open(io.BytesIO(data), format=DEMUXERS.get(name or "", name)) as container:
-            if not container.streams.audio:
-                raise ValueError("the data has no audio stream")
             assert isinstance(container, InputContainer)
+            if not container.streams.audio or container.streams.audio[0].codec_context.format is None:
+                raise ValueError("the data has no audio stream that can be decoded")
             return _samples(container), container.streams.audio[0].codec_context.sample_rate
-    except (av.error.FFmpegError, UnicodeDecodeError) as error:
+    except av.error.FFmpegError as error:
         raise ValueError(f"the data is not {name or 'audio'}: {error}") from error
 
 
 def _samples(container: InputContainer) -> Pcm:
-    kept = container.streams.audio[0].codec_context.format.name in LOSSLESS_FORMATS
-    resampler = av.AudioResampler(format="s16" if kept else "flt", layout="mono")
-    frames = [part for frame in container.decode(audio=0) for part in resampler.resample(frame)]
+    is_16_bit = container.streams.audio[0].codec_context.format.name in LOSSLESS_FORMATS
+    planes = av.AudioResampler(format="s16p" if is_16_bit else "fltp")
+    frames = [plane for frame in container.decode(audio=0) for plane in planes.resample(frame)]
     if frames:  # nothing to flush otherwise: the resampler learns its formats from the first frame
-        frames += resampler.resample(None)
-    if kept:
-        return np.concatenate([np.zeros(0, np.int16), *(frame.to_ndarray()[0].astype(np.int16) for frame in frames)])
-    return np.concatenate([np.zeros(0, np.float32), *(frame.to_ndarray()[0].astype(np.float32) for frame in frames)])
+        frames += planes.resample(None)
+    mixed = [np.zeros(0), *(frame.to_ndarray().mean(axis=0) for frame in frames)]
+    return np.rint(np.concatenate(mixed)).astype(np.int16) if is_16_bit else np.concatenate(mixed, dtype=np.float32)
