@@ -27,10 +27,15 @@ class Rechunker:
         self._max_s = max_s
         self._held: list[Chunk] = []
 
-    def push(self, chunk: Chunk) -> list[Chunk]:
-        """Take the next chunk; give the pieces that are long enough to go."""
-        self._held.append(chunk)
-        return self._cut() if self._num_held() >= int(self._min_s * chunk.sample_rate) else []
+    def push(self, *chunks: Chunk) -> list[Chunk]:
+        """Take the next chunks; give what has come, cut evenly, once it is long enough to go."""
+        self._held += chunks
+        return self._cut() if self._held and self.held_s >= self._min_s else []
+
+    @property
+    def held_s(self) -> float:
+        """Audio that waits, in seconds."""
+        return sum(part.duration_s for part in self._held)
 
     def finish(self) -> list[Chunk]:
         """Give what is left; empty when nothing is."""

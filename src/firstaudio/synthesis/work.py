@@ -12,7 +12,7 @@ from firstaudio.audio.rechunk import Rechunker
 from firstaudio.audio.stitch import Stitcher
 from firstaudio.clock import NS_PER_MS, NS_PER_S, Clock, now_ns
 from firstaudio.config import StreamingConfig
-from firstaudio.engines.base import Engine, SpeakRequest
+from firstaudio.engines.base import Engine, EngineInfo, SpeakRequest
 from firstaudio.errors import EmptyTextError, EngineError
 from firstaudio.synthesis.scheduler import StepResult
 from firstaudio.synthesis.utterance import Utterance
@@ -33,6 +33,18 @@ class EngineFigures:
 
     rate: SpeechRate
     cost: CostModel
+    incremental: bool
+
+    @classmethod
+    def of(cls, info: EngineInfo) -> EngineFigures:
+        """Figures before anything was measured."""
+        return cls(SpeechRate(), CostModel(), info.incremental)
+
+    def budget(self, config, index, lead_s):
+        return plan_budget(config)
+
+    def observe(self, text: str, speed: float, audio_s: float, work_s: float) -> None:
+        """Learn from a segment that was spoken whole."""
 
 
 class UtteranceWork:
@@ -72,29 +84,38 @@ class UtteranceWork:
         self._rechunker = Rechunker(config.min_chunk_size_ms / 1000, config.max_chunk_size_ms / 1000)
         self._seed = zlib.crc32(utterance.text.encode("utf-8", "replace"))
         self._waiting_since_ns = trace.accepted_ns
+        # The whole text is not looked at here: its first characters stand for the rest.
+        sample = utterance.text[:FEED_CHARS]
+        self._s_per_char = figures.rate.estimate_s(sample, utterance.speed) / len(sample)
+        self._spoken_chars = 0
 
     def remaining_s(self) -> float:
         """Estimated audio that is still to be made, in seconds."""
-        return self._unspoken_s
+        chars = max(0, len(self._utterance.text) - self._spoken_chars)
+        return chars * self._s_per_char
 
     def step(self, lead_s: float) -> StepResult:
         """Make the next audio: one engine step, or as many short ones as fill a chunk on the wire."""
         begin_ns = self._clock()
         if self._trace.first_chunk_ns is None:
             self._trace.add("queue", begin_ns - self._waiting_since_ns)
-        made: list[Chunk] = []
+        new: list[Chunk] = []
         done = False
-        while not done:
+        while not (done or self._is_enough(new, begin_ns)):
             if self._chunks is not None:
-                made += self._advance()
-            elif self._begin_segment(lead_s + _duration_s(made)):
-                made += self._pause()
+                new += self._advance()
+            elif self._begin_segment(lead_s + _duration_s(new)):
+                new += self._pause()
             else:
-                made += self._finish()
+                new += self._stitcher.finish()
                 done = True
-            if self._is_enough(made, begin_ns):
-                break
+        with self._trace.stage("audio_conversion"):
+            made = self._rechunker.push(*new) + (self._rechunker.finish() if done else [])
         self._note(made)
+        if done and not self._trace.num_chunks:
+            raise EmptyTextError(
+                f"nothing in the text can be spoken by voice {self._voice!r}; send words in its language", param="input"
+            )
         self._waiting_since_ns = self._clock()
         return StepResult(made, done, self.remaining_s())
 
@@ -104,11 +125,15 @@ class UtteranceWork:
             self._chunks.close()
         self._chunks = None
 
-    def _is_enough(self, made: list[Chunk], begin_ns: int) -> bool:
-        if made and self._trace.first_chunk_ns is None:
-            return True
-        wanted_s = self._config.max_chunk_size_ms / 1000
-        return _duration_s(made) >= wanted_s or self._clock() - begin_ns >= STEP_QUANTUM_NS
+    def _is_enough(self, new: list[Chunk], begin_ns: int) -> bool:
+        """Whether the step should end: as early as may be at first, then when a chunk on the wire is full."""
+        if not new:
+            return self._clock() - begin_ns >= STEP_QUANTUM_NS
+        waiting_s = self._rechunker.held_s + _duration_s(new)
+        if self._trace.first_chunk_ns is None:
+            return waiting_s >= self._config.min_chunk_size_ms / 1000
+        is_full = waiting_s + new[-1].duration_s > self._config.max_chunk_size_ms / 1000
+        return is_full or self._clock() - begin_ns >= STEP_QUANTUM_NS
 
     # Segments.
 
@@ -123,7 +148,18 @@ class UtteranceWork:
         self._start_engine()
         return True
 
-    def _next_segment(self, lead_s: float) -> Segment | None: ...
+    def _next_segment(self, lead_s: float) -> Segment | None:
+        """The next segment, feeding as much text as that needs and no more."""
+        budget = self._figures.budget(self._config, self._trace.num_segments, lead_s)
+        while (segment := self._segmenter.next_segment(budget)) is None:
+            if self._segmenter.exhausted:
+                return None
+            if self._fed < len(self._utterance.text):
+                self._segmenter.feed(self._utterance.text[self._fed : self._fed + FEED_CHARS])
+                self._fed += FEED_CHARS
+            else:
+                self._segmenter.finish()
+        return segment
 
     def _start_engine(self) -> None:
         """Give the segment to the engine; with whole segments asked for, also take all its audio."""
@@ -155,7 +191,7 @@ class UtteranceWork:
                 self._end_segment()
                 return []
             self._segment_audio_s += chunk.duration_s
-            return self._rechunk(self._stitcher.push(self._in_utterance(chunk)))
+            return self._stitcher.push(self._in_utterance(chunk))
 
     def _next_chunk(self) -> Chunk | None:
         """The engine's next chunk, None at the end of the segment; all of them at once if segments go whole."""
@@ -182,6 +218,7 @@ class UtteranceWork:
         segment = self._segment
         assert segment is not None
         self._chunks = None
+        self._spoken_chars = segment.original_span(0, len(segment.text))[1]
         self._figures.observe(segment.text, self._utterance.speed, self._segment_audio_s, self._segment_work_s)
         self._pause_s = pause_s(segment.boundary, self._utterance.speed)
 
@@ -193,7 +230,7 @@ class UtteranceWork:
             return []
         pause_s, self._pause_s = self._pause_s, None
         with self._trace.stage("audio_conversion"):
-            return self._rechunk(self._stitcher.end_segment(pause_s))
+            return self._stitcher.end_segment(pause_s)
 
     def _in_utterance(self, chunk: Chunk) -> Chunk:
         """The chunk with its segment's index and with words in characters of the original text."""
@@ -205,19 +242,6 @@ class UtteranceWork:
             for start, end in [segment.original_span(mark.start_char, mark.end_char)]
         )
         return replace(chunk, segment_index=segment.index, words=words)
-
-    def _rechunk(self, chunks: list[Chunk]) -> list[Chunk]:
-        return [piece for chunk in chunks for piece in self._rechunker.push(chunk)]
-
-    def _finish(self) -> list[Chunk]:
-        """The tail. Raises EmptyTextError when the whole utterance made no audio."""
-        with self._trace.stage("audio_conversion"):
-            tail = self._rechunk(self._stitcher.finish()) + self._rechunker.finish()
-        if not tail and not self._trace.num_chunks:
-            raise EmptyTextError(
-                f"nothing in the text can be spoken by voice {self._voice!r}; send words in its language", param="input"
-            )
-        return tail
 
     def _note(self, made: list[Chunk]) -> None:
         if made and self._trace.first_chunk_ns is None:

@@ -1,0 +1,314 @@
+"""From utterance to chunks, with the synthetic engine (exact audio) and with espeak (real processes)."""
+
+import asyncio
+import gc
+import os
+import signal
+import threading
+from dataclasses import replace
+
+import numpy as np
+import psutil
+import pytest
+
+from firstaudio.config import Config, EngineConfig, StreamingConfig, SyntheticConfig
+from firstaudio.engines.synthetic import SyntheticEngine
+from firstaudio.errors import (
+    EmptyTextError,
+    EngineError,
+    NotReadyError,
+    OverloadedError,
+    RequestError,
+    UnknownLanguageError,
+    UnknownModelError,
+    UnknownVoiceError,
+)
+from firstaudio.synthesis.synthesizer import Synthesizer
+from firstaudio.synthesis.utterance import Utterance
+
+TEXT = (
+    "The first clause is short, and it goes out at once. The second sentence follows while the first one plays! "
+    "Does a third one come? Yes; and a fourth, which is a little longer than all the others before it, ends the text."
+)
+
+
+def config(engine="synthetic", streaming=None, **synthetic):
+    figures = {"ttfa_ms": 0.0, "rtf": 0.0, "char_s": 0.02} | synthetic
+    return Config(
+        engine=EngineConfig(names=(engine,)),
+        synthetic=SyntheticConfig(**figures),
+        streaming=StreamingConfig(**(streaming or {})),
+    )
+
+
+@pytest.fixture
+async def synthesizer():
+    made = []
+
+    async def make(*args, **kwargs):
+        made.append(Synthesizer(config(*args, **kwargs)))
+        await made[-1].start()
+        return made[-1]
+
+    yield make
+    for one in made:
+        await one.close()
+
+
+async def speak(synthesizer, text=TEXT, **fields):
+    async with synthesizer.stream(Utterance(text, **fields)) as stream:
+        return [chunk async for chunk in stream], stream.trace
+
+
+def joined(chunks):
+    return np.concatenate([chunk.pcm for chunk in chunks])
+
+
+def spoken_words(chunks, text):
+    return [text[mark.start_char : mark.end_char] for chunk in chunks for mark in chunk.words]
+
+
+async def test_chunks_are_contiguous_and_last_50_to_200_ms(synthesizer):
+    chunks, trace = await speak(await synthesizer())
+    assert chunks[0].start_sample == 0
+    assert [c.start_sample for c in chunks[1:]] == [c.end_sample for c in chunks[:-1]]
+    assert all(0.050 <= c.duration_s <= 0.200 for c in chunks[:-1])
+    assert (trace.outcome, trace.num_chunks) == ("completed", len(chunks))
+    assert trace.audio_s == pytest.approx(sum(c.duration_s for c in chunks))
+
+
+async def test_chunk_bounds_are_settings(synthesizer):
+    one = await synthesizer(streaming={"min_chunk_size_ms": 20, "max_chunk_size_ms": 60}, step_ms=500.0)
+    chunks, _ = await speak(one)
+    assert all(0.020 <= c.duration_s <= 0.060 for c in chunks[:-1])
+
+
+async def test_every_word_is_marked_once_in_characters_of_the_original_text(synthesizer):
+    text = "Some **bold** words &\tand\n\n# A heading\n- point one\n- point two. See `code`, 3.14 and more."
+    for engine in ("synthetic", "espeak"):
+        chunks, _ = await speak(await synthesizer(engine), text)
+        words = [word.strip(".,*#`- ") for word in spoken_words(chunks, text)]
+        expected = ["Some", "bold", "words", "and", "A", "heading", "point", "one", "point", "two", "See", "code"]
+        assert [word for word in words if word in expected] == expected
+        starts = [mark.start_sample for chunk in chunks for mark in chunk.words]
+        assert starts == sorted(starts)
+        assert all(mark.end_sample >= mark.start_sample for chunk in chunks for mark in chunk.words)
+
+
+async def test_the_audio_does_not_depend_on_how_steps_are_cut(synthesizer):
+    parts = [joined((await speak(await synthesizer(step_ms=ms)))[0]) for ms in (7.0, 100.0, 3000.0)]
+    assert all(np.array_equal(parts[0], part) for part in parts)
+
+
+async def test_the_first_segment_is_short_and_the_fast_path_can_be_switched_off(synthesizer):
+    fast, _ = await speak(await synthesizer(char_s=0.06), TEXT * 3)
+    slow, _ = await speak(await synthesizer(char_s=0.06, streaming={"fast_path_enabled": False}), TEXT * 3)
+
+    def lengths(chunks):
+        of = {}
+        for chunk in chunks:
+            of[chunk.segment_index] = of.get(chunk.segment_index, 0.0) + chunk.duration_s
+        return list(of.values())
+
+    assert lengths(fast)[0] < lengths(slow)[0]
+    assert lengths(fast)[0] < max(lengths(fast)[1:])
+
+
+async def test_without_incremental_generation_nothing_leaves_before_the_segment_is_whole(synthesizer):
+    one = await synthesizer(streaming={"incremental_generation": False}, failure_rate=1.0, fail_at_step=3)
+    with pytest.raises(EngineError):
+        await speak(one)
+    stream = one.stream(Utterance(TEXT))
+    with pytest.raises(EngineError):
+        await stream.__anext__()
+    assert stream.trace.num_chunks == 0
+
+
+class FailsFirst(SyntheticEngine):
+    """Every first attempt at a segment fails before its audio."""
+
+    def prepare(self, request):
+        return replace(super().prepare(request), fails=request.key[2] == 0)
+
+
+async def test_a_failed_step_is_tried_once_more_where_no_audio_was_sent(synthesizer):
+    good, _ = await speak(await synthesizer())
+    one = Synthesizer(config(), engines={"synthetic": FailsFirst(config())})
+    await one.start()
+    chunks, trace = await speak(one)
+    await one.close()
+    assert trace.num_retries == trace.num_segments > 1
+    assert np.array_equal(joined(good), joined(chunks))
+
+
+async def test_a_failure_after_audio_ends_the_stream_with_an_error_and_repeats_nothing(synthesizer):
+    good, _ = await speak(await synthesizer())
+    one = await synthesizer(failure_rate=1.0, fail_at_step=4)
+    got = []
+    with pytest.raises(EngineError):
+        async with one.stream(Utterance(TEXT)) as stream:
+            async for chunk in stream:
+                got.append(chunk)
+    assert 0 < len(joined(got)) < len(joined(good))
+    assert np.array_equal(joined(good)[: len(joined(got))], joined(got))
+    assert stream.trace.outcome == "failed"
+    assert one.num_streams == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "message"),
+    [
+        ({"text": ""}, EmptyTextError, "empty"),
+        ({"text": " \n\t "}, EmptyTextError, "empty"),
+        ({"text": "x", "voice": "nobody"}, UnknownVoiceError, "nobody"),
+        ({"text": "x", "language": "tlh"}, UnknownLanguageError, "tlh"),
+        ({"text": "x", "engine": "gpt-9"}, UnknownModelError, "synthetic, tts-1"),
+        ({"text": "x", "speed": 0.1}, RequestError, "0.25 to 4"),
+        ({"text": "x", "speed": float("nan")}, RequestError, "0.25 to 4"),
+        ({"text": "x", "pitch": 9.0}, RequestError, "pitch 0.5 to 2"),
+    ],
+)
+async def test_what_cannot_be_spoken_is_refused_at_the_door(synthesizer, fields, error, message):
+    one = await synthesizer()
+    traces = []
+    one.add_listener(traces.append)
+    with pytest.raises(error, match=message):
+        one.stream(Utterance(**fields))
+    assert [trace.outcome for trace in traces] == ["refused"]
+
+
+async def test_text_of_which_nothing_is_speech_is_an_error_not_silence(synthesizer):
+    one = await synthesizer()
+    for text in ("***", "😀😀", "<think>hidden</think>"):
+        with pytest.raises(EmptyTextError, match="nothing in the text"):
+            await speak(one, text)
+
+
+async def test_model_names_of_openai_mean_the_default_engine(synthesizer):
+    one = await synthesizer()
+    for model in ("tts-1", "tts-1-hd", "gpt-4o-mini-tts", "synthetic", None):
+        assert one.stream(Utterance("x", engine=model)).engine == "synthetic"
+
+
+async def test_before_start_and_after_close_nothing_is_spoken():
+    one = Synthesizer(config())
+    with pytest.raises(NotReadyError, match="starting"):
+        one.stream(Utterance("x"))
+    await one.start()
+    assert one.readiness.state == "ready"
+    await one.close()
+    with pytest.raises(NotReadyError, match="closed"):
+        one.stream(Utterance("x"))
+
+
+async def test_close_lets_running_streams_finish_and_refuses_new_ones():
+    one = Synthesizer(config(rtf=0.05))
+    await one.start()
+    running = asyncio.create_task(speak(one))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(one.close(drain_s=20))
+    await asyncio.sleep(0)
+    with pytest.raises(NotReadyError, match="draining"):
+        one.stream(Utterance("x"))
+    _, trace = await running
+    await closing
+    assert trace.outcome == "completed"
+
+
+async def test_close_cancels_what_outlasts_the_drain_limit():
+    one = Synthesizer(config(rtf=0.9))
+    await one.start()
+    stream = one.stream(Utterance(TEXT))
+    await one.close(drain_s=0.01)
+    assert stream.trace.outcome == "cancelled"
+
+
+async def test_streams_beyond_the_limit_are_refused_and_traced(synthesizer):
+    one = await synthesizer(streaming={"max_streams": 1}, rtf=0.5)
+    stream = one.stream(Utterance(TEXT))
+    with pytest.raises(OverloadedError):
+        one.stream(Utterance(TEXT))
+    await stream.aclose()
+    assert stream.trace.outcome == "cancelled"
+    assert (await speak(one, "now there is room"))[1].outcome == "completed"
+
+
+async def test_every_stage_before_the_first_audio_is_on_the_trace(synthesizer):
+    _, trace = await speak(await synthesizer(ttfa_ms=30.0))
+    assert trace.stages_ns["model_inference"] >= 30_000_000
+    assert all(trace.stages_ns[name] > 0 for name in ("queue", "text_processing", "phonemize", "audio_conversion"))
+
+
+async def test_a_listener_that_fails_does_not_hurt_the_stream(synthesizer, caplog):
+    one = await synthesizer()
+    one.add_listener(lambda trace: 1 / 0)
+    assert (await speak(one))[1].outcome == "completed"
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_long_text_costs_no_more_before_its_first_audio(synthesizer):
+    one = await synthesizer("espeak")
+    stream = one.stream(Utterance("word " * 20_000))
+    await stream.__anext__()
+    assert stream.trace.num_segments == 1
+    await stream.aclose()
+
+
+async def test_a_killed_worker_strikes_one_stream_at_the_most_and_no_word_is_lost_or_repeated(synthesizer):
+    one = await synthesizer("espeak", streaming={"max_lead_s": 0.5})
+    text = " ".join(f"number {n}," for n in range(60)) + " done."
+    expected = spoken_words((await speak(one, text))[0], text)
+
+    async def one_client():
+        words = []
+        try:
+            async with one.stream(Utterance(text)) as stream:
+                async for chunk in stream:
+                    words += [text[mark.start_char : mark.end_char] for mark in chunk.words]
+                    await asyncio.sleep(0)
+        except EngineError:
+            return "failed", words
+        return "completed", words
+
+    clients = [asyncio.create_task(one_client()) for _ in range(8)]
+    while one.statistics()["espeak"].num_steps < 60:
+        await asyncio.sleep(0.001)
+    os.kill(one._engines["espeak"].worker_pids()[0], signal.SIGKILL)
+    endings = await asyncio.gather(*clients)
+    for outcome, words in endings:
+        assert words == (expected if outcome == "completed" else expected[: len(words)])
+    assert sum(outcome == "failed" for outcome, _ in endings) <= 1
+    assert (await speak(one, "The next one speaks."))[1].outcome == "completed"
+
+
+async def test_streams_that_end_anywhere_leave_nothing_behind(synthesizer):
+    one = await synthesizer("espeak")
+    await speak(one)
+    gc.collect()
+    process = psutil.Process()
+    before = (process.num_fds(), threading.active_count(), len(asyncio.all_tasks()), len(process.children()))
+    draw = np.random.default_rng(1)
+
+    async def leave_at(num_chunks):
+        stream = one.stream(Utterance(TEXT * 20))
+        for _ in range(num_chunks):
+            await stream.__anext__()
+        await stream.aclose()
+
+    for _ in range(4):
+        await asyncio.gather(*(leave_at(int(n)) for n in draw.integers(0, 30, size=25)))
+    assert (one.num_streams, one.statistics()["espeak"].num_busy_lanes) == (0, 0)
+    assert before == (process.num_fds(), threading.active_count(), len(asyncio.all_tasks()), len(process.children()))
+
+
+async def test_two_engines_side_by_side_answer_to_their_own_voices():
+    one = Synthesizer(Config(engine=EngineConfig(names=("espeak", "synthetic"))))
+    await one.start()
+    try:
+        assert [info.name for info in one.infos()] == ["espeak", "synthetic"]
+        assert one.stream(Utterance("x", voice="premium")).engine == "synthetic"
+        assert one.stream(Utterance("x", voice="af_heart")).engine == "espeak"
+        assert one.stream(Utterance("x", voice="af_heart", engine="synthetic")).engine == "synthetic"
+        assert {name for name, _ in one.voices()} == {"espeak", "synthetic"}
+    finally:
+        await one.close()
