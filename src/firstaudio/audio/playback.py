@@ -52,7 +52,13 @@ def total_stall_ns(arrivals_ns: Sequence[int], durations_ns: Sequence[int], buff
 
 def preroll_needed_ns(arrivals_ns: Sequence[int], durations_ns: Sequence[int]) -> int:
     """The smallest buffer with which playback never stalls; 0 without audio."""
-    return max((slack for _, slack in _deficits(arrivals_ns, durations_ns)), default=0)
+    needed = before = 0
+    first: int | None = None
+    for arrival, duration in _with_audio(arrivals_ns, durations_ns):
+        first = arrival if first is None else first
+        needed = max(needed, arrival - first - before)
+        before += duration
+    return needed
 
 
 def time_to_gapless_play_ns(arrivals_ns: Sequence[int], durations_ns: Sequence[int], sent_ns: int) -> int | None:
@@ -69,16 +75,6 @@ def streaming_efficiency(arrivals_ns: Sequence[int], durations_ns: Sequence[int]
 
 def _with_audio(arrivals_ns: Sequence[int], durations_ns: Sequence[int]) -> Iterator[tuple[int, int]]:
     return ((at, duration) for at, duration in zip(arrivals_ns, durations_ns, strict=True) if duration > 0)
-
-
-def _deficits(arrivals_ns: Sequence[int], durations_ns: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """(arrival, how much later than a gapless player without buffer needed it) of each piece; may be negative."""
-    first: int | None = None
-    before = 0
-    for arrival, duration in _with_audio(arrivals_ns, durations_ns):
-        first = arrival if first is None else first
-        yield arrival, arrival - first - before
-        before += duration
 
 
 class PlaybackClock:

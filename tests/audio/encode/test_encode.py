@@ -2,6 +2,8 @@
 
 import gc
 import io
+import subprocess
+import sys
 import wave
 
 import numpy as np
@@ -14,7 +16,7 @@ from scipy.signal import correlate
 
 from firstaudio.audio.chunk import Pcm, to_float32, to_int16
 from firstaudio.audio.decode import decode
-from firstaudio.audio.encode import FORMATS, FileEncoder, encode_to, make_encoder, output_rate
+from firstaudio.audio.encode import FORMATS, FileEncoder, encode_to, make_encoder, output_rate, preload
 from firstaudio.audio.onset import find_onset
 from firstaudio.errors import UnknownFormatError
 
@@ -247,6 +249,19 @@ def test_a_file_that_cannot_seek_gets_the_stream(name: str) -> None:
 
 
 # Formats.
+
+
+def test_ffmpeg_is_not_loaded_before_it_is_needed() -> None:
+    code = "import sys, firstaudio.audio.encode, firstaudio.audio.tempo; print('av' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout == "False\n"
+
+
+def test_preloading_leaves_nothing_for_the_first_response_to_load() -> None:
+    preload()
+    before = set(sys.modules)
+    for name in FORMATS:
+        streamed(name, 24000, utterance(24000, 0.1))
+    assert set(sys.modules) == before
 
 
 def test_an_unknown_format_is_the_callers_mistake() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import IO
 
+import numpy as np
+
 from firstaudio.audio.chunk import Pcm
 from firstaudio.audio.encode.base import Encoder
 from firstaudio.audio.encode.file import FileEncoder
@@ -20,6 +22,7 @@ __all__ = [
     "encode_to",
     "make_encoder",
     "output_rate",
+    "preload",
     "wav_header",
 ]
 
@@ -42,6 +45,14 @@ def make_encoder(name: str, source_rate: int) -> Encoder:
     from firstaudio.audio.encode.mp3 import Mp3Encoder
 
     return Mp3Encoder(wanted, source_rate) if name == "mp3" else LibavEncoder(wanted, source_rate)
+
+
+def preload() -> None:
+    """Load FFmpeg and make every encoder once, so that no response waits for it. Blocks for about 0.1 s."""
+    for name in FORMATS:
+        encoder = make_encoder(name, source_rate=22_050)
+        encoder.push(np.zeros(2_205, np.int16))
+        encoder.finish()
 
 
 def encode_to(name: str, source_rate: int, pcm: Iterable[Pcm], file: IO[bytes]) -> None:

@@ -22,7 +22,7 @@ UNKNOWN_BYTES = 0x7FFFFFFF
 HAS_FRAMES, HAS_BYTES = 1, 2
 CRC_POLYNOMIAL = 0xA001
 
-# By MPEG version (1; 2 and 2.5): kbit/s by index, size of the side information in mono, samples of a frame.
+# kbit/s by index, for MPEG 1 and for MPEG 2 and 2.5; sample rates by index, divided by version.
 _KBITS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _KBITS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _RATES = (44100, 48000, 32000)
