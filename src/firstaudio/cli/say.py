@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 STDIO = "-"
 DEFAULT_FORMAT = "wav"
+PRELOAD_RATE = 24_000  # of an encoder that is thrown away: its codec library loads before anybody waits for audio
 # Suffixes beside the formats' own.
 _OTHER_SUFFIXES = {".ogg": "opus", ".oga": "opus", ".wave": "wav", ".raw": "pcm"}
 
@@ -93,14 +94,17 @@ def say(
     """
     if output == STDIO and (json_ or sys.stdout.isatty()):
         raise ConfigError("-o - writes audio to standard output: redirect it, and leave --json away")
+    from firstaudio.audio.encode import make_encoder
     from firstaudio.cli.embedded import embedded
     from firstaudio.synthesis.utterance import Utterance
 
     format_name = choose_format(format_, output)
     words = read_text(text)
     utterance = Utterance(words, voice, lang, speed, pitch, engine)
-    with embedded(load_with_engine(config, engine)) as synthesizer, synthesizer.speak(utterance) as speech:
-        figures = _deliver(speech, len(words), output, format_name, play)
+    with embedded(load_with_engine(config, engine)) as synthesizer:
+        make_encoder(format_name, PRELOAD_RATE)
+        with synthesizer.speak(utterance) as speech:
+            figures = _deliver(speech, len(words), output, format_name, play)
     if json_:
         print(json.dumps(asdict(figures), ensure_ascii=False))
     else:
