@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,6 +26,30 @@ DEFAULT_FORMAT = "wav"
 PRELOAD_RATE = 24_000  # of an encoder that is thrown away: its codec library loads before anybody waits for audio
 # Suffixes beside the formats' own.
 _OTHER_SUFFIXES = {".ogg": "opus", ".oga": "opus", ".wave": "wav", ".raw": "pcm"}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a speech goes.
+
+    Attributes:
+        output: A file's name, "-" for standard output, None for the sound device alone.
+        format: A key of `FORMATS`, for what is written.
+        plays: Whether it is played, too.
+    """
+
+    output: str | None
+    format: str
+    plays: bool
+
+    @property
+    def player_name(self) -> str:
+        """Who wants to play, for the message when that is not possible."""
+        return "playing (-o FILE writes instead)" if self.output is None else "--play"
+
+    def __str__(self) -> str:
+        """For people."""
+        return {None: "sound device", STDIO: "standard output"}.get(self.output, str(self.output))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +77,23 @@ class Figures:
     language: str
     output: str
     format: str | None
+
+    @classmethod
+    def of(cls, speech: Speech, target: Target, num_characters: int) -> Figures:
+        """The figures of a speech that has just been delivered."""
+        stream = speech.stream
+        took_s = (now_ns() - stream.trace.accepted_ns) / NS_PER_S
+        return cls(
+            ttfa_ms=stream.trace.ttfa_ms,
+            audio_s=speech.audio_s,
+            rtf=None if target.plays or not speech.audio_s else took_s / speech.audio_s,
+            num_characters=num_characters,
+            engine=stream.engine,
+            voice=stream.voice,
+            language=stream.language,
+            output=str(target),
+            format=None if target.output is None else target.format,
+        )
 
     def __str__(self) -> str:
         """One line for people."""
@@ -96,15 +137,23 @@ def say(
         raise ConfigError("-o - writes audio to standard output: redirect it, and leave --json away")
     from firstaudio.audio.encode import make_encoder
     from firstaudio.cli.embedded import embedded
+    from firstaudio.cli.progress import progress_for
+    from firstaudio.cli.sinks import import_sounddevice
     from firstaudio.synthesis.utterance import Utterance
 
-    format_name = choose_format(format_, output)
-    words = read_text(text)
-    utterance = Utterance(words, voice, lang, speed, pitch, engine)
-    with embedded(load_with_engine(config, engine)) as synthesizer:
-        make_encoder(format_name, PRELOAD_RATE)
-        with synthesizer.speak(utterance) as speech:
-            figures = _deliver(speech, len(words), output, format_name, play)
+    target = Target(output, choose_format(format_, output), plays=play or output is None)
+    utterance = Utterance(read_text(text), voice, lang, speed, pitch, engine)
+    # Whatever loads slowly or may be missing comes before the clock starts.
+    make_encoder(target.format, PRELOAD_RATE)
+    if target.plays:
+        import_sounddevice(target.player_name)
+    with (
+        embedded(load_with_engine(config, engine)) as synthesizer,
+        progress_for(len(utterance.text)) as progress,
+        synthesizer.speak(utterance) as speech,
+    ):
+        deliver(speech, target, progress)
+        figures = Figures.of(speech, target, len(utterance.text))
     if json_:
         print(json.dumps(asdict(figures), ensure_ascii=False))
     else:
@@ -156,37 +205,20 @@ def choose_format(asked: str | None, output: str | None) -> str:
     return name
 
 
-def _deliver(speech: Speech, num_characters: int, output: str | None, format_name: str, play: bool) -> Figures:
-    """Send the speech to its sinks as it is made, and say what it cost."""
-    from firstaudio.cli.progress import progress_for
+def deliver(speech: Speech, target: Target, progress: Progress) -> None:
+    """Send the speech where it should go, piece by piece, as it is made."""
     from firstaudio.cli.sinks import Player, write_file, write_stream
 
-    stream = speech.stream
-    with ExitStack() as stack:
-        player = None
-        if play or output is None:
-            wanted_by = "--play" if play else "say without -o FILE plays the speech and"
-            player = stack.enter_context(Player(stream.sample_rate, wanted_by))
-        pcm = _pieces(speech, player, stack.enter_context(progress_for(num_characters)))
-        if output == STDIO:
-            write_stream(sys.stdout.buffer, format_name, stream.sample_rate, pcm)
-        elif output is not None:
-            write_file(Path(output), format_name, stream.sample_rate, pcm)
-        else:
+    sample_rate = speech.stream.sample_rate
+    with Player(sample_rate, target.player_name) if target.plays else nullcontext() as player:
+        pcm = _pieces(speech, player, progress)
+        if target.output is None:
             for _ in pcm:
                 pass
-    took_s = (now_ns() - stream.trace.accepted_ns) / NS_PER_S
-    return Figures(
-        ttfa_ms=stream.trace.ttfa_ms,
-        audio_s=speech.audio_s,
-        rtf=None if player or not speech.audio_s else took_s / speech.audio_s,
-        num_characters=num_characters,
-        engine=stream.engine,
-        voice=stream.voice,
-        language=stream.language,
-        output={None: "sound device", STDIO: "standard output"}.get(output, output) or "",
-        format=None if output is None else format_name,
-    )
+        elif target.output == STDIO:
+            write_stream(sys.stdout.buffer, target.format, sample_rate, pcm)
+        else:
+            write_file(Path(target.output), target.format, sample_rate, pcm)
 
 
 def _pieces(speech: Speech, player: Player | None, progress: Progress) -> Iterator[Int16]:
