@@ -128,7 +128,7 @@ def test_an_interrupt_falls_silent_at_once(sound):
 
 
 def test_without_the_package_the_message_says_what_to_install(no_sounddevice):
-    with pytest.raises(MissingExtraError, match=r"--play needs .* pip install 'firstaudio\[play\]'"):
+    with pytest.raises(MissingExtraError, match=r"playing .* pip install 'firstaudio\[play\]'"):
         Player(RATE)
 
 

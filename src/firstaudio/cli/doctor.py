@@ -153,7 +153,7 @@ def _sound_device() -> Check:
     from firstaudio.cli.sinks import import_sounddevice
 
     try:
-        sounddevice = import_sounddevice("say --play")
+        sounddevice = import_sounddevice()
         device = sounddevice.query_devices(kind="output")
     except ConfigError as error:
         return Check("sound device", "missing", "say can write files, not play", error.message)

@@ -42,11 +42,6 @@ class Target:
     format: str
     plays: bool
 
-    @property
-    def player_name(self) -> str:
-        """Who wants to play, for the message when that is not possible."""
-        return "playing (-o FILE writes instead)" if self.output is None else "--play"
-
     def __str__(self) -> str:
         """For people."""
         return {None: "sound device", STDIO: "standard output"}.get(self.output, str(self.output))
@@ -146,7 +141,7 @@ def say(
     # Whatever loads slowly or may be missing comes before the clock starts.
     make_encoder(target.format, PRELOAD_RATE)
     if target.plays:
-        import_sounddevice(target.player_name)
+        import_sounddevice()
     with (
         embedded(load_with_engine(config, engine)) as synthesizer,
         progress_for(len(utterance.text)) as progress,
@@ -210,7 +205,7 @@ def deliver(speech: Speech, target: Target, progress: Progress) -> None:
     from firstaudio.cli.sinks import Player, write_file, write_stream
 
     sample_rate = speech.stream.sample_rate
-    with Player(sample_rate, target.player_name) if target.plays else nullcontext() as player:
+    with Player(sample_rate) if target.plays else nullcontext() as player:
         pcm = _pieces(speech, player, progress)
         if target.output is None:
             for _ in pcm:

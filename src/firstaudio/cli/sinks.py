@@ -76,15 +76,14 @@ class Player:
 
     Args:
         sample_rate: In Hz.
-        wanted_by: What needs it, for the message when the package is missing.
 
     Raises:
         MissingExtraError: The package sounddevice is not installed.
         ConfigError: There is no PortAudio or no device.
     """
 
-    def __init__(self, sample_rate: int, wanted_by: str = "--play") -> None:
-        sounddevice = import_sounddevice(wanted_by)
+    def __init__(self, sample_rate: int) -> None:
+        sounddevice = import_sounddevice()
         try:
             self._stream: Any = sounddevice.OutputStream(samplerate=sample_rate, channels=1, dtype="int16")
         except sounddevice.PortAudioError as error:
@@ -106,14 +105,14 @@ class Player:
         self._stream.close()
 
 
-def import_sounddevice(wanted_by: str) -> Any:
+def import_sounddevice() -> Any:
     """The module, imported only here: it opens PortAudio. Raises MissingExtraError or ConfigError."""
     try:
         import sounddevice
     except ImportError as error:
-        raise MissingExtraError(wanted_by, "play") from error
+        raise MissingExtraError("playing (-o FILE writes instead)", "play") from error
     except OSError as error:  # the package is there, the library that it loads is not
         raise ConfigError(
-            f"{wanted_by} needs PortAudio ({error}); install it (Debian: apt install libportaudio2) or use -o FILE"
+            f"playing needs PortAudio ({error}); install it (Debian: apt install libportaudio2), or write with -o FILE"
         ) from error
     return sounddevice
