@@ -1,4 +1,4 @@
-"""What each response format costs and how early its first audio leaves: figures behind `audio.encode`, `.resample`.
+"""What each response format costs and how early its first audio leaves: the figures behind `audio.encode`.
 
     python benchmarks/encoders.py
 
@@ -15,8 +15,9 @@ from statistics import median
 import numpy as np
 import soxr
 
-from firstaudio.audio.chunk import Pcm
+from firstaudio.audio.chunk import Pcm, to_float32
 from firstaudio.audio.encode import FORMATS, make_encoder, preload
+from firstaudio.audio.filters import FilterChain
 from firstaudio.audio.resample import Resampler
 
 HEADER_BYTES = {"wav": 44, "flac": 100, "opus": 150, "mp3": 250}
@@ -75,15 +76,16 @@ def encoders(sample_rate: int) -> None:
 
 
 def resamplers(in_rate: int, out_rate: int) -> None:
-    """One row a resampler: ours and soxr's qualities."""
-    pcm = voiced(in_rate)
+    """One row a resampler: ours, soxr's qualities, and FFmpeg's with 64 taps."""
+    pcm = to_float32(voiced(in_rate))
     step = in_rate // 200
     pieces = np.split(pcm, range(step, len(pcm), step))
     makers: dict[str, Callable[[], Callable[[Pcm], Pcm]]] = {
         "ours": lambda: Resampler(in_rate, out_rate).push,
+        "swresample": lambda: FilterChain(in_rate, [("aresample", f"{out_rate}:filter_size=64")]).push,
         **{
             f"soxr {quality}": lambda quality=quality: (
-                soxr.ResampleStream(in_rate, out_rate, 1, dtype="int16", quality=quality).resample_chunk
+                soxr.ResampleStream(in_rate, out_rate, 1, dtype="float32", quality=quality).resample_chunk
             )
             for quality in ("HQ", "MQ", "LQ")
         },
@@ -98,7 +100,7 @@ def resamplers(in_rate: int, out_rate: int) -> None:
         first = next(index for index, length in enumerate(lengths, 1) if length) * 5
         held = len(pcm) / in_rate - sum(lengths) / out_rate
         print(
-            f"{name:8} | {created:.1f} ms | {first} ms | {held * 1e3:.1f} ms | {1e3 * cpu * in_rate / len(pcm):.1f} ms"
+            f"{name:10} | {created:.1f} ms | {first} ms | {held * 1e3:.1f} ms | {1e3 * cpu * in_rate / len(pcm):.1f} ms"
         )
 
 

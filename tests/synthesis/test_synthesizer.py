@@ -88,7 +88,21 @@ async def test_every_word_is_marked_once_in_characters_of_the_original_text(synt
     for engine in ("synthetic", "espeak"):
         chunks, _ = await speak(await synthesizer(engine), text)
         words = [word.strip(".,*#`- ") for word in spoken_words(chunks, text)]
-        expected = ["Some", "bold", "words", "and", "A", "heading", "point", "one", "point", "two", "See", "code"]
+        expected = [
+            "Some",
+            "bold",
+            "words",
+            "and",
+            "A",
+            "heading",
+            "point",
+            "one",
+            "point",
+            "two",
+            "See",
+            "code",
+            "and",
+        ]
         assert [word for word in words if word in expected] == expected
         starts = [mark.start_sample for chunk in chunks for mark in chunk.words]
         assert starts == sorted(starts)

@@ -1,16 +1,18 @@
-"""`Resampler`: another sample rate, with almost no delay."""
+"""Another sample rate: `Resampler` for samples, `ChunkResampler` for chunks with their places and word marks."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 
-from firstaudio.audio.chunk import Pcm, to_float32, to_int16
+from firstaudio.audio.chunk import Chunk, Pcm, WordMark, to_float32, to_int16
 
-# libswresample with 64 taps holds back 1.4 ms and is flat to 10 kHz with errors below -90 dB (22.05 to 24 kHz). soxr HQ
-# is cleaner still but works in blocks: 33 ms held back, nothing at all for the first 45 ms; soxr LQ loses 3.5 dB at
-# 9 kHz. Source: docs/log.md, "Resamplers".
-FILTER = "filter_size=64"
+# soxr HQ holds back about 30 ms of audio. Whoever needs a first chunk of 50 ms takes 80 ms from the engine, which costs
+# less than the CPU of a filter with a shorter delay. Source: docs/log.md, "Resamplers".
+QUALITY = "HQ"
 
 
 class Resampler:
@@ -26,30 +28,71 @@ class Resampler:
 
     def __init__(self, in_rate: int, out_rate: int) -> None:
         self.in_rate, self.out_rate = in_rate, out_rate
-        self._chain = None
-        self._dtype: type[np.int16] | type[np.float32] = np.int16
+        # float32 inside: soxr's int16 output depends on how the input was cut.
+        self._stream = None if in_rate == out_rate else soxr.ResampleStream(in_rate, out_rate, 1, "float32", QUALITY)
+        self._is_int16 = True
         self._num_in = self._num_out = 0
-        if in_rate != out_rate:
-            from firstaudio.audio.filters import FilterChain  # here, for it loads FFmpeg
-
-            self._chain = FilterChain(in_rate, [("aresample", f"{out_rate}:{FILTER}")])
 
     def push(self, pcm: Pcm) -> Pcm:
-        """Resample more; gives all but the last 2 ms at most."""
-        if self._chain is None:
+        """Resample more; gives all but the last 40 ms at most."""
+        if self._stream is None:
             return pcm
-        self._dtype = np.int16 if pcm.dtype == np.int16 else np.float32
+        self._is_int16 = pcm.dtype == np.int16
         self._num_in += len(pcm)
-        return self._give(self._chain.push(to_float32(pcm)))
+        out: NDArray[np.float32] = self._stream.resample_chunk(to_float32(pcm))
+        return self._give(out)
 
     def finish(self) -> Pcm:
         """The rest."""
-        if self._chain is None or not self._num_in:
-            return self._give(np.zeros(0, np.float32))
+        if self._stream is None or not self._num_in:
+            return np.zeros(0, np.int16 if self._is_int16 else np.float32)
         missing = round(self._num_in * self.out_rate / self.in_rate) - self._num_out
-        rest = self._chain.finish()[:missing]
+        rest = self._stream.resample_chunk(np.zeros(0, np.float32), last=True)[:missing]
         return self._give(np.pad(rest, (0, missing - len(rest))))
 
     def _give(self, samples: NDArray[np.float32]) -> Pcm:
         self._num_out += len(samples)
-        return to_int16(samples) if self._dtype == np.int16 else samples
+        out: Pcm = to_int16(samples) if self._is_int16 else samples
+        return out
+
+
+class ChunkResampler:
+    """The same for contiguous chunks: places and word marks are converted too.
+
+    Args:
+        in_rate: Of every chunk, in Hz.
+        out_rate: In Hz.
+    """
+
+    def __init__(self, in_rate: int, out_rate: int) -> None:
+        self._resampler = Resampler(in_rate, out_rate)
+        self._position = 0
+        self._marks: list[WordMark] = []
+        self._last: Chunk | None = None
+
+    def push(self, chunk: Chunk) -> list[Chunk]:
+        """Resample the next chunk."""
+        if self._resampler.in_rate == self._resampler.out_rate:
+            return [chunk]
+        self._last = chunk
+        self._marks += [self._converted(mark) for mark in chunk.words]
+        return self._give(self._resampler.push(chunk.pcm))
+
+    def finish(self) -> list[Chunk]:
+        """The rest."""
+        return self._give(self._resampler.finish()) if self._last is not None else []
+
+    def _give(self, pcm: Pcm) -> list[Chunk]:
+        if not len(pcm) or self._last is None:
+            return []
+        words, self._marks = tuple(self._marks), []
+        chunk = Chunk(pcm, self._resampler.out_rate, self._position, self._last.segment_index, words)
+        self._position += len(pcm)
+        return [chunk]
+
+    def _converted(self, mark: WordMark) -> WordMark:
+        end = None if mark.end_sample is None else self._sample(mark.end_sample)
+        return replace(mark, start_sample=self._sample(mark.start_sample), end_sample=end)
+
+    def _sample(self, sample: int) -> int:
+        return round(sample * self._resampler.out_rate / self._resampler.in_rate)

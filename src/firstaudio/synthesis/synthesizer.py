@@ -62,7 +62,8 @@ class SpeechStream:
         self,
         chunks: ScheduledStream,
         trace: Trace,
-        info: EngineInfo,
+        engine: str,
+        sample_rate: int,
         utterance: Utterance,
         on_end: Callable[[SpeechStream], None],
     ) -> None:
@@ -70,7 +71,7 @@ class SpeechStream:
         assert utterance.language is not None
         self._chunks, self._on_end = chunks, on_end
         self.trace = trace
-        self.engine, self.sample_rate = info.name, info.sample_rate
+        self.engine, self.sample_rate = engine, sample_rate
         self.voice, self.language = utterance.voice, utterance.language
 
     def __aiter__(self) -> AsyncIterator[Chunk]:
@@ -146,7 +147,7 @@ class Synthesizer:
             self._schedulers[name] = StepScheduler(
                 info.num_lanes, self._config.streaming, info.expected_rtf, priority=self._priority
             )
-            self._figures[name] = EngineFigures.of(info)
+            self._figures[name] = EngineFigures(info)
         self._readiness = Readiness("ready", 1.0, "ready")
 
     async def close(self, drain_s: float = 0.0) -> None:
@@ -188,8 +189,15 @@ class Synthesizer:
         """Call `listener` on the event loop with each finished trace."""
         self._listeners.append(listener)
 
-    def stream(self, utterance: Utterance, trace: Trace | None = None) -> SpeechStream:
+    def stream(
+        self, utterance: Utterance, trace: Trace | None = None, output_rate: Callable[[int], int] | None = None
+    ) -> SpeechStream:
         """Begin to speak. Must be called on the event loop.
+
+        Args:
+            utterance: What to speak and how.
+            trace: Begun where the request was accepted; None begins one here.
+            output_rate: The sample rate in Hz that is wanted for an engine's own; None keeps the engine's.
 
         Raises:
             RequestError: Before any work: EmptyTextError, UnknownModelError, UnknownVoiceError,
@@ -201,13 +209,17 @@ class Synthesizer:
         try:
             name, resolved = self._resolve(utterance)
             trace.engine, trace.voice = name, resolved.voice or ""
-            work = UtteranceWork(self._engines[name], resolved, self._config.streaming, self._figures[name], trace)
+            native_rate = self._engines[name].info.sample_rate
+            rate = native_rate if output_rate is None else output_rate(native_rate)
+            work = UtteranceWork(
+                self._engines[name], resolved, self._config.streaming, self._figures[name], trace, rate
+            )
             chunks = self._schedulers[name].open(work, work.remaining_s())
         except RequestError as error:
             trace.finish("refused", error.message)
             self._tell(trace)
             raise
-        stream = SpeechStream(chunks, trace, self._engines[name].info, resolved, self._on_end)
+        stream = SpeechStream(chunks, trace, name, rate, resolved, self._on_end)
         self._streams.add(stream)
         self._idle.clear()
         return stream

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import zlib
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from firstaudio.audio.chunk import Chunk
 from firstaudio.audio.rechunk import Rechunker
+from firstaudio.audio.resample import ChunkResampler
 from firstaudio.audio.stitch import Stitcher
 from firstaudio.clock import NS_PER_MS, NS_PER_S, Clock, now_ns
 from firstaudio.config import StreamingConfig
@@ -22,29 +23,25 @@ from firstaudio.trace import Trace
 
 logger = logging.getLogger(__name__)
 
-FEED_CHARS = 1024  # text enters the normaliser in pieces of this size, as segments are asked for
+SAMPLE_CHARS = 1024  # of a text, by which the length of its speech is estimated
 STEP_QUANTUM_NS = 5 * NS_PER_MS  # a step of a fast engine takes as many chunks as fit into this
 MAX_ATTEMPTS = 2
 
 
-@dataclass(slots=True)
 class EngineFigures:
-    """What was measured of one engine; shared by its streams. A race between lanes loses one sample of an average."""
+    """What was measured of one engine; shared by its streams. A race between lanes costs one sample of an average.
 
-    rate: SpeechRate
-    cost: CostModel
-    incremental: bool
+    Args:
+        info: The engine's; its expected figures hold until measured.
+    """
 
-    @classmethod
-    def of(cls, info: EngineInfo) -> EngineFigures:
-        """Figures before anything was measured."""
-        return cls(SpeechRate(), CostModel(), info.incremental)
+    def __init__(self, info: EngineInfo) -> None:
+        self.cost = CostModel(info.expected_rtf)
+        self._rates: dict[str, SpeechRate] = {}
 
-    def budget(self, config, index, lead_s):
-        return plan_budget(config)
-
-    def observe(self, text: str, speed: float, audio_s: float, work_s: float) -> None:
-        """Learn from a segment that was spoken whole."""
+    def rate(self, voice: str) -> SpeechRate:
+        """How fast a voice speaks."""
+        return self._rates.setdefault(voice, SpeechRate())
 
 
 class UtteranceWork:
@@ -56,6 +53,7 @@ class UtteranceWork:
         config: Sizes of chunks and segments.
         figures: The engine's.
         trace: Stage times are added to it.
+        output_rate: Sample rate of the chunks that come out, in Hz.
         clock: Monotonic ns.
     """
 
@@ -66,6 +64,7 @@ class UtteranceWork:
         config: StreamingConfig,
         figures: EngineFigures,
         trace: Trace,
+        output_rate: int,
         clock: Clock = now_ns,
     ) -> None:
         assert utterance.voice is not None
@@ -73,20 +72,23 @@ class UtteranceWork:
         self._engine, self._utterance, self._config = engine, utterance, config
         self._voice, self._language = utterance.voice, utterance.language
         self._figures, self._trace, self._clock = figures, trace, clock
-        self._segmenter = Segmenter(config, language=utterance.language)
-        self._fed = 0
+        self._rate = figures.rate(utterance.voice)
+        self._segmenter = Segmenter(language=utterance.language, rate=self._rate, speed=utterance.speed)
+        self._segmenter.feed(utterance.text)
+        self._segmenter.finish()
         self._segment: Segment | None = None
         self._chunks: Iterator[Chunk] | None = None
         self._attempt = 0
         self._segment_audio_s = self._segment_work_s = 0.0
         self._pause_s: float | None = None
         self._stitcher = Stitcher(engine.info.sample_rate)
+        self._resampler = ChunkResampler(engine.info.sample_rate, output_rate)
         self._rechunker = Rechunker(config.min_chunk_size_ms / 1000, config.max_chunk_size_ms / 1000)
         self._seed = zlib.crc32(utterance.text.encode("utf-8", "replace"))
         self._waiting_since_ns = trace.accepted_ns
         # The whole text is not looked at here: its first characters stand for the rest.
-        sample = utterance.text[:FEED_CHARS]
-        self._s_per_char = figures.rate.estimate_s(sample, utterance.speed) / len(sample)
+        sample = utterance.text[:SAMPLE_CHARS]
+        self._s_per_char = self._rate.seconds(sample, utterance.speed) / len(sample)
         self._spoken_chars = 0
 
     def remaining_s(self) -> float:
@@ -107,7 +109,7 @@ class UtteranceWork:
             elif self._begin_segment(lead_s + _duration_s(new)):
                 new += self._pause()
             else:
-                new += self._stitcher.finish()
+                new += self._convert(self._stitcher.finish()) + self._resampler.finish()
                 done = True
         with self._trace.stage("audio_conversion"):
             made = self._rechunker.push(*new) + (self._rechunker.finish() if done else [])
@@ -149,17 +151,10 @@ class UtteranceWork:
         return True
 
     def _next_segment(self, lead_s: float) -> Segment | None:
-        """The next segment, feeding as much text as that needs and no more."""
-        budget = self._figures.budget(self._config, self._trace.num_segments, lead_s)
-        while (segment := self._segmenter.next_segment(budget)) is None:
-            if self._segmenter.exhausted:
-                return None
-            if self._fed < len(self._utterance.text):
-                self._segmenter.feed(self._utterance.text[self._fed : self._fed + FEED_CHARS])
-                self._fed += FEED_CHARS
-            else:
-                self._segmenter.finish()
-        return segment
+        """The next segment; only as much text as that needs is looked at. None at the end."""
+        incremental = self._engine.info.incremental
+        cost, number = self._figures.cost, self._trace.num_segments
+        return self._segmenter.next_segment(plan_budget(number, lead_s, cost, self._config, incremental=incremental))
 
     def _start_engine(self) -> None:
         """Give the segment to the engine; with whole segments asked for, also take all its audio."""
@@ -191,7 +186,7 @@ class UtteranceWork:
                 self._end_segment()
                 return []
             self._segment_audio_s += chunk.duration_s
-            return self._stitcher.push(self._in_utterance(chunk))
+            return self._convert(self._stitcher.push(self._in_utterance(chunk)))
 
     def _next_chunk(self) -> Chunk | None:
         """The engine's next chunk, None at the end of the segment; all of them at once if segments go whole."""
@@ -219,8 +214,9 @@ class UtteranceWork:
         assert segment is not None
         self._chunks = None
         self._spoken_chars = segment.original_span(0, len(segment.text))[1]
-        self._figures.observe(segment.text, self._utterance.speed, self._segment_audio_s, self._segment_work_s)
-        self._pause_s = pause_s(segment.boundary, self._utterance.speed)
+        self._rate.observe(segment.text, self._segment_audio_s, self._utterance.speed)
+        self._figures.cost.observe(self._segment_audio_s, self._segment_work_s)
+        self._pause_s = pause_s(segment.kind, self._utterance.speed)
 
     # Audio.
 
@@ -230,7 +226,10 @@ class UtteranceWork:
             return []
         pause_s, self._pause_s = self._pause_s, None
         with self._trace.stage("audio_conversion"):
-            return self._stitcher.end_segment(pause_s)
+            return self._convert(self._stitcher.end_segment(pause_s))
+
+    def _convert(self, chunks: list[Chunk]) -> list[Chunk]:
+        return [converted for chunk in chunks for converted in self._resampler.push(chunk)]
 
     def _in_utterance(self, chunk: Chunk) -> Chunk:
         """The chunk with its segment's index and with words in characters of the original text."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from firstaudio.audio.encode import FORMATS, make_encoder
+from firstaudio.audio.encode import FORMATS, make_encoder, output_rate
 from firstaudio.errors import RequestError
 from firstaudio.server.framing import EventFraming, Framing, RawFraming
 from firstaudio.server.openapi import SPEECH_OPERATION
@@ -31,7 +33,7 @@ async def speak(request: Request) -> Response:
     body = await read_body(request, service.config.server.max_body_bytes)
     with trace.stage("text_processing"):
         order = read_order(body, service.config.server)
-    stream = service.synthesizer.stream(order.utterance(trace.request_id), trace)
+    stream = service.synthesizer.stream(order.utterance(trace.request_id), trace, partial(output_rate, order.format))
     try:
         _check_word_timing(service, order, stream)
         return _response(order, stream)
