@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from firstaudio.config import Config, ServerConfig, Setting, load, markdown, settings, show
@@ -226,6 +227,7 @@ def test_effective_values_come_with_their_origin():
 SHOWABLE = [s for s in settings() if not s.secret and "chunk_size" not in s.field]  # chunk sizes bind each other
 
 
+@hypothesis_settings(deadline=None)
 @given(st.data())
 def test_what_is_shown_can_be_loaded_again(tmp_path_factory, data):
     chosen = data.draw(st.lists(st.sampled_from(SHOWABLE), unique_by=lambda s: s.key, max_size=5))
