@@ -10,6 +10,7 @@ from firstaudio.audio.chunk import Chunk, Pcm, WordMark, concatenate
 from firstaudio.audio.stitch import Stitcher, StitchParameters
 
 RATE = 1000
+PARAMETERS = StitchParameters(preroll_s=0.015)
 """One sample is a millisecond: pre-roll 15 samples, lead 10, tail 50, fade 3."""
 
 LOUD, QUIET = 20_000, 7
@@ -56,7 +57,7 @@ def chunks_of(pcm: Pcm, cuts: tuple[int, ...], index: int, words: tuple[WordMark
 
 
 def stitch(segments: list[Spoken]) -> list[Chunk]:
-    stitcher, given_back = Stitcher(RATE), []
+    stitcher, given_back = Stitcher(RATE, PARAMETERS), []
     for index, segment in enumerate(segments):
         for chunk in chunks_of(segment.pcm(), segment.cuts, index):
             given_back += stitcher.push(chunk)
@@ -134,14 +135,14 @@ def test_chunks_are_contiguous_from_zero_and_never_empty(segments: list[Spoken])
 
 
 def test_only_silence_is_held_back() -> None:
-    stitcher = Stitcher(RATE)
+    stitcher = Stitcher(RATE, PARAMETERS)
     pcm = np.array([0] * 30 + [LOUD] * 20 + [QUIET] * 40, np.int16)
     assert len(joined(stitcher.push(Chunk(pcm, RATE)))) == 35
     assert len(joined(stitcher.push(Chunk(pcm[30:50], RATE, 90)))) == 60
 
 
 def test_the_pause_goes_out_before_the_next_segment_is_there() -> None:
-    stitcher = Stitcher(RATE)
+    stitcher = Stitcher(RATE, PARAMETERS)
     stitcher.push(Chunk(np.full(20, LOUD, np.int16), RATE))
     assert len(joined(stitcher.end_segment(0.3))) == 290
     following = joined(stitcher.push(Chunk(np.full(20, LOUD, np.int16), RATE)))
@@ -163,7 +164,7 @@ def test_a_cut_fades_and_what_was_not_cut_does_not() -> None:
 
 
 def test_float_samples_stay_float() -> None:
-    stitcher = Stitcher(RATE)
+    stitcher = Stitcher(RATE, PARAMETERS)
     pcm = np.concatenate([np.zeros(50), np.full(20, 0.5), np.full(90, 1e-4)]).astype(np.float32)
     chunks = stitcher.push(Chunk(pcm, RATE)) + stitcher.end_segment(0.2) + stitcher.push(Chunk(pcm, RATE))
     chunks += stitcher.finish()
@@ -172,19 +173,19 @@ def test_float_samples_stay_float() -> None:
 
 
 def test_the_loudest_negative_sample_is_audible() -> None:
-    stitcher = Stitcher(RATE)
+    stitcher = Stitcher(RATE, PARAMETERS)
     assert len(joined(stitcher.push(Chunk(np.array([-32768], np.int16), RATE)))) == 1
 
 
 def test_a_silent_utterance_gives_nothing() -> None:
-    stitcher = Stitcher(RATE)
+    stitcher = Stitcher(RATE, PARAMETERS)
     silent = Chunk(np.zeros(500, np.int16), RATE, words=(WordMark(0, 1, 0),))
     assert stitcher.push(silent) + stitcher.end_segment(0.2) + stitcher.push(silent) + stitcher.finish() == []
 
 
 def test_another_rate_is_refused() -> None:
     with pytest.raises(AssertionError, match="expected 1000 Hz"):
-        Stitcher(RATE).push(Chunk(np.zeros(1, np.int16), 22050))
+        Stitcher(RATE, PARAMETERS).push(Chunk(np.zeros(1, np.int16), 22050))
 
 
 # Words.
@@ -195,7 +196,7 @@ def marks(stitched: list[Chunk]) -> list[tuple[int, int, int | None]]:
 
 
 def test_marks_move_with_the_audio_and_end_where_the_next_begins() -> None:
-    stitcher = Stitcher(RATE)
+    stitcher = Stitcher(RATE, PARAMETERS)
     pcm = np.array([0] * 100 + [LOUD] * 200 + [0] * 100, np.int16)
     words = (WordMark(0, 3, 80), WordMark(4, 7, 180))
     chunks = stitcher.push(Chunk(pcm, RATE, words=words)) + stitcher.end_segment(0.15)
@@ -204,7 +205,7 @@ def test_marks_move_with_the_audio_and_end_where_the_next_begins() -> None:
 
 
 def test_a_mark_is_released_with_the_chunk_that_completes_it() -> None:
-    stitcher = Stitcher(RATE)
+    stitcher = Stitcher(RATE, PARAMETERS)
     sound = np.full(100, LOUD, np.int16)
     assert marks(stitcher.push(Chunk(sound, RATE, 0, words=(WordMark(0, 1, 10),)))) == []
     assert marks(stitcher.push(Chunk(sound, RATE, 100, words=(WordMark(2, 3, 120),)))) == [(0, 10, 120)]
@@ -212,13 +213,13 @@ def test_a_mark_is_released_with_the_chunk_that_completes_it() -> None:
 
 
 def test_an_end_that_the_engine_states_stands() -> None:
-    stitcher = Stitcher(RATE)
+    stitcher = Stitcher(RATE, PARAMETERS)
     sound = np.full(100, LOUD, np.int16)
     assert marks(stitcher.push(Chunk(sound, RATE, words=(WordMark(0, 1, 10, 40),)))) == [(0, 10, 40)]
 
 
 def test_words_of_a_silent_segment_are_not_lost() -> None:
-    stitcher = Stitcher(RATE)
+    stitcher = Stitcher(RATE, PARAMETERS)
     chunks = stitcher.push(Chunk(np.full(100, LOUD, np.int16), RATE, words=(WordMark(0, 1, 0),)))
     chunks += stitcher.end_segment(0.1)
     chunks += stitcher.push(Chunk(np.zeros(100, np.int16), RATE, words=(WordMark(2, 3, 0),)))
@@ -229,7 +230,7 @@ def test_words_of_a_silent_segment_are_not_lost() -> None:
 @settings(max_examples=100, deadline=None)
 @given(segments=SEGMENTS, places=st.lists(st.floats(0, 0.999), max_size=4).map(sorted))
 def test_no_mark_is_lost_and_all_lie_in_order_within_the_utterance(segments: list[Spoken], places: list[float]) -> None:
-    stitcher, chunks, num_marks = Stitcher(RATE), [], 0
+    stitcher, chunks, num_marks = Stitcher(RATE, PARAMETERS), [], 0
     for index, segment in enumerate(segments):
         pcm = segment.pcm()
         starts = [int(place * len(pcm)) for place in places] if len(pcm) else []

@@ -45,7 +45,7 @@ class Resampler:
     def finish(self) -> Pcm:
         """The rest."""
         if self._stream is None or not self._num_in:
-            return np.zeros(0, np.int16 if self._is_int16 else np.float32)
+            return self._give(np.zeros(0, np.float32))
         missing = round(self._num_in * self.out_rate / self.in_rate) - self._num_out
         rest = self._stream.resample_chunk(np.zeros(0, np.float32), last=True)[:missing]
         return self._give(np.pad(rest, (0, missing - len(rest))))

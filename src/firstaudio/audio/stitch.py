@@ -30,14 +30,15 @@ class StitchParameters:
 
     Attributes:
         threshold_dbfs: Samples of at least this magnitude are audible; 10 dB below what counts as an onset.
-        preroll_s: Most silence before the utterance's first audible sample: lets a player's fade-in pass.
+        preroll_s: Most silence before the utterance's first audible sample: room for the fade, and no more, because
+            the listener waits for it.
         lead_s: Most of a later segment's own silence that is kept before it.
         tail_s: Most of a segment's own silence that is kept after it.
         fade_s: Length of the fade at a cut.
     """
 
     threshold_dbfs: float = -50.0
-    preroll_s: float = 0.015
+    preroll_s: float = 0.005
     lead_s: float = 0.010
     tail_s: float = 0.050
     fade_s: float = 0.003
