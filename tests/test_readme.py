@@ -15,7 +15,8 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 def examples():
-    return [pytest.param(kind, code, id=f"{kind}-{n}") for n, (kind, code) in enumerate(EXAMPLE.findall(README.read_text()))]
+    found = EXAMPLE.findall(README.read_text())
+    return [pytest.param(kind, code, id=f"{kind}-{n}") for n, (kind, code) in enumerate(found)]
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,7 @@ def test_chunks_keep_their_order_and_their_words_move_with_the_rate() -> None:
         for at in range(0, 22050, 2205)
     ]
     chunks = [piece for chunk in given_chunks for piece in resampler.push(chunk)] + resampler.finish()
-    assert (0, 24000) == (chunks[0].start_sample, chunks[-1].end_sample)
+    assert (chunks[0].start_sample, chunks[-1].end_sample) == (0, 24000)
     assert [c.end_sample for c in chunks[:-1]] == [c.start_sample for c in chunks[1:]]
     marks = [mark for chunk in chunks for mark in chunk.words]
     assert [(at, round((at + 100) / 22050 * 24000)) for at in range(0, 22050, 2205)] == [

@@ -150,7 +150,7 @@ def test_the_pause_goes_out_before_the_next_segment_is_there() -> None:
 
 
 def test_a_cut_fades_and_what_was_not_cut_does_not() -> None:
-    hum = StitchParameters(threshold_dbfs=-20.0, fade_s=0.004)
+    hum = StitchParameters(preroll_s=0.015, threshold_dbfs=-20.0, fade_s=0.004)
     stitcher = Stitcher(RATE, hum)
     sound = np.array([1000] * 60 + [LOUD] * 5 + [1000] * 60, np.int16)
     out = joined(stitcher.push(Chunk(sound, RATE)) + stitcher.finish())
