@@ -16,7 +16,7 @@ def guarded(tools: Any) -> Iterator[Any]:
         yield running
 
 
-@pytest.mark.parametrize("path", ["/", "/health", "/ready"])
+@pytest.mark.parametrize("path", ["/", "/v1/", "/health", "/ready"])
 def test_probes_need_no_key(guarded: Any, path: str):
     assert guarded.get(path).status == 200
 

@@ -22,7 +22,8 @@ from firstaudio.server.problems import respond, respond_unexpected
 logger = logging.getLogger("firstaudio.server")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}")
-OPEN_PATHS = frozenset({"/", "/health", "/ready"})
+# LiveKit opens its connection ahead of time with GET <base url>/, without a key.
+OPEN_PATHS = frozenset({"/", "/v1/", "/health", "/ready"})
 PROBE_PATHS = frozenset({"/health", "/ready"})
 CLIENT_GONE = 499  # nginx's number, in the log only: there was nobody to send a status to
 MAX_LOGGED_PATH = 200

@@ -18,6 +18,7 @@ _NOT_READY: dict[int | str, dict[str, Any]] = {
 }
 
 
+@router.get("/v1/", include_in_schema=False)
 @router.get("/", summary="Show what answers here")
 async def show_service() -> ServiceCard:
     """Name, version and links; asks nothing of the engines, so that clients can open a connection ahead of time."""
