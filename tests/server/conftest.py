@@ -129,10 +129,11 @@ def run(config: Config, engines: Mapping[str, Engine] | None = None, *, ready: b
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
-        eventually(lambda: server.started)
+        eventually(lambda: server.started or not thread.is_alive())
         running = Running(server, app.state.service, host, port)
         if ready:
-            eventually(lambda: running.service.synthesizer.readiness.state == "ready")
+            eventually(running.service.startup.done)
+            assert running.service.failure is None
         yield running
     finally:
         server.should_exit = True
@@ -141,10 +142,8 @@ def run(config: Config, engines: Mapping[str, Engine] | None = None, *, ready: b
 
 
 def settings(engine: str = "synthetic", synthetic: SyntheticConfig = FAST, **server: Any) -> Config:
-    voice = "alloy"
-    return Config(
-        server=ServerConfig(**server), engine=EngineConfig(names=(engine,), default_voice=voice), synthetic=synthetic
-    )
+    names = EngineConfig(names=(engine,), default_voice="alloy")
+    return Config(server=ServerConfig(**server), engine=names, synthetic=synthetic)
 
 
 @pytest.fixture(scope="session")
