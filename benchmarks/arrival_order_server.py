@@ -1,6 +1,6 @@
 """A server that runs whole requests in order of arrival: what `concurrency.py` compares the deadlines with.
 
-Takes the flags of `firstaudio serve`. The product has no such option.
+Takes the arguments of `firstaudio`. The product has no such option.
 """
 
 from __future__ import annotations
@@ -8,9 +8,14 @@ from __future__ import annotations
 from functools import partial
 
 from firstaudio.cli.main import main
-from firstaudio.synthesis import synthesizer
-from firstaudio.synthesis.scheduler import StepScheduler
+from firstaudio.server import app
+from firstaudio.synthesis.scheduler import ScheduledStream
+
+
+def arrival(stream: ScheduledStream) -> float:
+    return stream.arrival_ns
+
 
 if __name__ == "__main__":
-    synthesizer.StepScheduler = partial(StepScheduler, priority=lambda stream: stream.arrival_ns)  # type: ignore[misc]
+    app.Synthesizer = partial(app.Synthesizer, priority=arrival)  # type: ignore[attr-defined, misc, assignment]
     main()

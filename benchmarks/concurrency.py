@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import statistics
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,20 +25,11 @@ from serve import serve
 
 RATE = 24_000
 WORDS = ["deadline", "listener", "buffer", "chunk", "stream", "voice", "server", "engine", "clause", "margin"]
-SYNTHETIC = [
-    "--engine-names",
-    "synthetic",
-    "--engine-default-voice",
-    "default",
-    "--synthetic-rtf",
-    "0.3",
-    "--synthetic-capacity",
-    "2",
-    "--synthetic-ttfa-ms",
-    "30",
-    "--synthetic-step-ms",
-    "100",
-]
+SYNTHETIC = (
+    *("--engine-names", "synthetic", "--engine-default-voice", "default", "--synthetic-rtf", "0.3"),
+    *("--synthetic-capacity", "2", "--synthetic-ttfa-ms", "30", "--synthetic-step-ms", "100"),
+)
+ARRIVAL_ORDER = Path(__file__).with_name("arrival_order_server.py")
 
 
 def text_of(length: int, seed: int) -> str:
@@ -97,7 +89,7 @@ def run(streams: int, listeners: int, rounds: int) -> dict[str, Any]:
         asyncio.run(load(server.url, 4, 2, 0.1, 200, "af_heart"))
         espeak = asyncio.run(load(server.url, streams, rounds, 1.0, 500, "af_heart"))
     orders: dict[str, list[Response]] = {"earliest deadline": [], "order of arrival": []}
-    with serve(*SYNTHETIC) as ours, serve(*SYNTHETIC, module="arrival_order_server") as theirs:
+    with serve(*SYNTHETIC) as ours, serve(*SYNTHETIC, script=ARRIVAL_ORDER) as theirs:
         for turn in ("earliest deadline", "order of arrival", "order of arrival", "earliest deadline"):
             url = (ours if turn == "earliest deadline" else theirs).url
             orders[turn] += asyncio.run(load(url, listeners, 1, 0.0, 200, "default"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -27,10 +27,11 @@ class Server:
 
 
 @contextmanager
-def serve(*flags: str, module: str = "firstaudio.cli.main") -> Iterator[Server]:
-    """Start `firstaudio serve` (or another module that takes its flags); yields when it is ready."""
-    command = [sys.executable, "-m", module, *([] if module != "firstaudio.cli.main" else ["serve"])]
-    process = subprocess.Popen([*command, "--port", "0", *flags], stderr=subprocess.PIPE, text=True, env=os.environ)
+def serve(*flags: str, script: Path | None = None) -> Iterator[Server]:
+    """Start `firstaudio serve`, or a script that takes the same arguments; yields when it is ready."""
+    program = [str(script)] if script else ["-m", "firstaudio.cli.main"]
+    command = [sys.executable, *program, "serve", "--port", "0", *flags]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         url = _ready_url(process)
         # Keep reading what it says, so that a full pipe never blocks it.
