@@ -132,7 +132,7 @@ def test_markdown_reads_like_what_it_marks(text: str, spoken: str):
     [
         "2 * 3 = 6", "2*3*4", "2**10", "snake_case_name", "C# and F#", "#1 in #music", "5 < 6 > 4", "i <3 you",
         "AT&T; R&D", "a - b, well-known, x--y", "~5 minutes", "a[0] and [sic] (x)", "C:\\temp", "a | b",
-        "1.5 and 12:30", "wow! [note]", "-5 degrees", "“Hi” – he said", "vector<int> x", "№ 5 © 2024 ®", "e.g. 50% of $3",
+        "1.5 and 12:30", "wow! [note]", "-5 degrees", "“Hi” – he said", "vector<int>", "№ 5 © 2024 ®", "e.g. 50% of $3",
     ],
 )  # fmt: skip
 def test_what_only_looks_like_markup_survives(text: str):
