@@ -68,10 +68,10 @@ def test_segments_are_the_text(text: str, incremental: bool, fast_path: bool, rt
         "Dr. No. 5, e.g. ",
     ],
 )
-@pytest.mark.parametrize("incremental", [True, False])
-def test_a_hundred_thousand_characters_of_anything_lose_none(unit: str, incremental: bool):
+def test_a_hundred_thousand_characters_of_anything_lose_none(unit: str):
     text = "x" + unit * (100_000 // len(unit) if unit != "a\n\n" else 3000)
-    assert_exact_slices(segment_text(text, cost=CostModel(0.3), incremental=incremental), normalise(text))
+    assert_exact_slices(segment_text(text, cost=CostModel(0.3)), normalise(text))
+    assert_exact_slices(segment_text(text[:10_000], cost=CostModel(0.3), incremental=False), normalise(text[:10_000]))
 
 
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=60).map("".join))
