@@ -99,6 +99,7 @@ def test_streams_that_outlast_the_drain_are_broken_off(tools: Any):
         server.send(signal.SIGTERM)
         assert not tools.read_all(running).endswith(b"0\r\n\r\n")
         assert server.wait() == 0
+        assert "Traceback" not in server.read_errors()
 
 
 def test_a_second_signal_does_not_wait(tools: Any):
@@ -109,6 +110,7 @@ def test_a_second_signal_does_not_wait(tools: Any):
         server.send(signal.SIGTERM)
         assert not tools.read_all(running).endswith(b"0\r\n\r\n")
         assert server.wait() == 0
+        assert "Traceback" not in server.read_errors()
 
 
 def test_a_stream_that_the_client_stopped_reading_does_not_hold_up_the_end(tools: Any):

@@ -1,5 +1,6 @@
 """API keys, CORS, and the last net for mistakes of our own."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -106,6 +107,23 @@ async def test_a_mistake_after_the_first_byte_sends_nothing_more():
     scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
     await middleware.RequestContext(broken)(scope, None, send)  # type: ignore[arg-type]
     assert [message["type"] for message in sent] == ["http.response.start"]
+
+
+async def test_a_request_that_the_shutdown_cuts_off_before_its_first_byte_is_503():
+    sent: list[Any] = []
+
+    async def endless(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    task = asyncio.create_task(middleware.RequestContext(endless)(scope, None, send))  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    task.cancel()
+    await task
+    assert sent[0]["status"] == 503
 
 
 def test_the_log_holds_no_text_of_the_user(server: Any, tools: Any, caplog: pytest.LogCaptureFixture):

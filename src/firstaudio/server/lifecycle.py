@@ -122,11 +122,10 @@ class SpeechServer(uvicorn.Server):
         """Drain: new streams are refused while running ones finish."""
         closing = asyncio.create_task(self._service.close(self._drain_s))
         await super().shutdown(sockets)
-        if not self.force_exit:
-            await closing
-            return
-        closing.cancel()
-        await self._service.synthesizer.close()
+        if self.force_exit:
+            await self._service.synthesizer.close()  # ends the streams that `closing` still waits for
+            await self.lifespan.shutdown()  # uvicorn leaves it out, and it would die with a traceback
+        await closing
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 (a signal handler's signature)
         """First signal: drain. Second: stop now."""

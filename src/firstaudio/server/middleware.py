@@ -5,6 +5,7 @@ Plain ASGI, so that nothing here holds back or copies a chunk of audio.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import re
@@ -16,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from firstaudio.clock import NS_PER_MS, now_ns
-from firstaudio.errors import UnauthorizedError
+from firstaudio.errors import NotReadyError, UnauthorizedError
 from firstaudio.server.problems import respond, respond_unexpected
 
 logger = logging.getLogger("firstaudio.server")
@@ -63,6 +64,12 @@ class RequestContext:
             await self._app(inner, receive, send_with_id)
         except ClientDisconnect:
             pass
+        except asyncio.CancelledError:
+            # Only a shutdown that waits no longer cancels requests, and this is where the request's task ends: raised
+            # on, it would be logged as a failure. The protocol server closes the connection of an unfinished response.
+            logger.warning("cut off by the shutdown id=%s", request_id)
+            if not status:
+                await respond(NotReadyError("the server is shutting down"))(inner, receive, send_with_id)
         except Exception:  # the boundary of the request: nothing may reach the client but our own error shape
             logger.exception("unexpected failure id=%s", request_id)
             if not status:
