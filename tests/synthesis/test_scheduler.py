@@ -32,8 +32,10 @@ class FakeWork:
         self.num_done = 0
         self.num_closed = 0
         self.leads = []
+        self.crowded = []
 
-    def step(self, lead_s):
+    def step(self, lead_s, crowded):
+        self.crowded.append(crowded)
         self.leads.append(lead_s)
         if self.gate is not None:
             assert self.gate.wait(10)
@@ -147,6 +149,15 @@ async def test_the_lead_is_told_to_the_work(scheduler):
     assert work.leads == [0.0, 0.5, 1.0]
 
 
+async def test_the_work_is_told_when_others_wait_for_a_lane(scheduler):
+    one, tickets = scheduler(), Tickets()
+    first = FakeWork("a", [], steps=2, gate=tickets)
+    streams = [one.open(first, 0.2), one.open(FakeWork("b", [], steps=9, audio_s=5.0), 45.0)]
+    tickets.give(2)
+    await asyncio.gather(*map(read, streams))
+    assert first.crowded == [False, True]
+
+
 async def test_a_cancelled_stream_stops_within_the_step_that_runs(scheduler):
     one = scheduler()
     gate = threading.Event()
@@ -190,9 +201,9 @@ async def test_lanes_run_steps_of_different_streams_at_the_same_time(scheduler):
     barrier = threading.Barrier(2, timeout=10)
 
     class Meeting(FakeWork):
-        def step(self, lead_s):
+        def step(self, lead_s, crowded):
             barrier.wait()
-            return super().step(lead_s)
+            return super().step(lead_s, crowded)
 
     streams = [one.open(Meeting(name, [], steps=3), 0.3) for name in "ab"]
     assert [len(chunks) for chunks in await asyncio.gather(*map(read, streams))] == [3, 3]

@@ -76,6 +76,11 @@ def test_the_first_segment_is_a_short_clause():
     assert whole.max_s == FIRST_MAX_S < streaming.max_s
 
 
+def test_in_a_crowd_no_engine_begins_with_a_long_clause():
+    crowded = plan_budget(0, 0.0, CostModel(0.1), DEFAULTS, incremental=True, crowded=True)
+    assert crowded == plan_budget(0, 0.0, CostModel(0.1), DEFAULTS, incremental=False)
+
+
 def test_incremental_generation_off_means_that_no_engine_streams_inside_a_segment():
     off = StreamingConfig(incremental_generation=False)
     for index, lead_s in ((0, 0.0), (1, 2.0)):

@@ -152,10 +152,10 @@ def test_the_shortest_texts_are_one_segment(text: str):
 
 
 def test_an_engine_that_streams_inside_a_segment_begins_with_a_whole_clause():
-    first, second, *_ = segment_text(SPEECH, incremental=True)
+    first, *others = segment_text(SPEECH, incremental=True)
     assert first.text == "Hello to everyone who has come here today, "
-    assert second.text.startswith("and thank you. Dr. Smith")
-    assert second.kind is Kind.PARAGRAPH
+    assert others[0].text == "and thank you. "
+    assert all(segment.kind >= Kind.SENTENCE for segment in others)
 
 
 def test_an_engine_that_does_not_begins_with_what_fits_and_grows():
@@ -181,7 +181,7 @@ def test_with_the_fast_path_off_segments_are_of_equal_size():
     on = segment_text(SPEECH)
     within_paragraph = [segment.estimated_s for segment in off if segment.kind is not Kind.PARAGRAPH]
     assert all(2.0 <= seconds <= 6.0 for seconds in within_paragraph)
-    assert on[0].estimated_s < on[1].estimated_s / 5
+    assert max(segment.estimated_s for segment in on) > 8.0 > 6.0 >= max(within_paragraph)
 
 
 def test_a_larger_safety_buffer_means_shorter_segments():

@@ -28,15 +28,17 @@ class Resampler:
 
     def __init__(self, in_rate: int, out_rate: int) -> None:
         self.in_rate, self.out_rate = in_rate, out_rate
-        # float32 inside: soxr's int16 output depends on how the input was cut.
-        self._stream = None if in_rate == out_rate else soxr.ResampleStream(in_rate, out_rate, 1, "float32", QUALITY)
+        self._stream: soxr.ResampleStream | None = None  # made with the first samples: it takes 0.1 ms
         self._is_int16 = True
         self._num_in = self._num_out = 0
 
     def push(self, pcm: Pcm) -> Pcm:
         """Resample more; gives all but the last 40 ms at most."""
-        if self._stream is None:
+        if self.in_rate == self.out_rate:
             return pcm
+        if self._stream is None:
+            # float32 inside: soxr's int16 output depends on how the input was cut.
+            self._stream = soxr.ResampleStream(self.in_rate, self.out_rate, 1, "float32", QUALITY)
         self._is_int16 = pcm.dtype == np.int16
         self._num_in += len(pcm)
         out: NDArray[np.float32] = self._stream.resample_chunk(to_float32(pcm))

@@ -105,6 +105,7 @@ class SpeechServer(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # anyone could send X-Forwarded-For, and nothing here asks who the client is
                 backlog=BACKLOG,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 # A safety net behind the synthesizer's own drain; uvicorn's annotation says int, its use is a float.

@@ -47,8 +47,16 @@ class StepResult(NamedTuple):
 class Work(Protocol):
     """One utterance, as the scheduler sees it."""
 
-    def step(self, lead_s: float) -> StepResult:
-        """Do a bounded piece of work on a lane. `lead_s`: audio the listener has ahead. Raises FirstaudioError."""
+    def step(self, lead_s: float, crowded: bool) -> StepResult:
+        """Do a bounded piece of work on a lane.
+
+        Args:
+            lead_s: Audio that the listener has ahead, in seconds.
+            crowded: Whether other streams wait for a lane.
+
+        Raises:
+            FirstaudioError: Ends the stream.
+        """
         ...
 
     def close(self) -> None:
@@ -237,10 +245,10 @@ class StepScheduler:
 
     # On a lane.
 
-    def _run_step(self, stream: ScheduledStream) -> None:
+    def _run_step(self, stream: ScheduledStream, crowded: bool) -> None:
         begin_ns = self._clock()
         try:
-            result: StepResult | BaseException = stream.work.step(self._lead_s(stream, begin_ns))
+            result: StepResult | BaseException = stream.work.step(self._lead_s(stream, begin_ns), crowded)
         except BaseException as error:  # noqa: BLE001 -- the task boundary: it is raised to whoever iterates
             result = error
         assert self._loop is not None
@@ -263,7 +271,7 @@ class StepScheduler:
                 continue
             self._free_lanes -= 1
             stream.state = "running"
-            self._lanes.submit(self._run_step, stream)
+            self._lanes.submit(self._run_step, stream, bool(self._ready))
 
     def _step_ended(self, stream: ScheduledStream, result: StepResult | BaseException, took_ns: int) -> None:
         self._free_lanes += 1

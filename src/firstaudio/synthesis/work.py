@@ -96,7 +96,7 @@ class UtteranceWork:
         chars = max(0, len(self._utterance.text) - self._spoken_chars)
         return chars * self._s_per_char
 
-    def step(self, lead_s: float) -> StepResult:
+    def step(self, lead_s: float, crowded: bool) -> StepResult:
         """Make the next audio: one engine step, or as many short ones as fill a chunk on the wire."""
         begin_ns = self._clock()
         if self._trace.first_chunk_ns is None:
@@ -106,7 +106,7 @@ class UtteranceWork:
         while not (done or self._is_enough(new, begin_ns)):
             if self._chunks is not None:
                 new += self._advance()
-            elif self._begin_segment(lead_s + _duration_s(new)):
+            elif self._begin_segment(lead_s + _duration_s(new), crowded):
                 new += self._pause()
             else:
                 new += self._convert(self._stitcher.finish()) + self._resampler.finish()
@@ -139,10 +139,10 @@ class UtteranceWork:
 
     # Segments.
 
-    def _begin_segment(self, lead_s: float) -> bool:
+    def _begin_segment(self, lead_s: float, crowded: bool) -> bool:
         """Plan, cut and start the next segment; False at the end of the text."""
         with self._trace.stage("text_processing"):
-            self._segment = self._next_segment(lead_s)
+            self._segment = self._next_segment(lead_s, crowded)
         if self._segment is None:
             return False
         self._trace.num_segments += 1
@@ -150,11 +150,17 @@ class UtteranceWork:
         self._start_engine()
         return True
 
-    def _next_segment(self, lead_s: float) -> Segment | None:
+    def _next_segment(self, lead_s: float, crowded: bool) -> Segment | None:
         """The next segment; only as much text as that needs is looked at. None at the end."""
-        incremental = self._engine.info.incremental
-        cost, number = self._figures.cost, self._trace.num_segments
-        return self._segmenter.next_segment(plan_budget(number, lead_s, cost, self._config, incremental=incremental))
+        budget = plan_budget(
+            self._trace.num_segments,
+            lead_s,
+            self._figures.cost,
+            self._config,
+            incremental=self._engine.info.incremental,
+            crowded=crowded,
+        )
+        return self._segmenter.next_segment(budget)
 
     def _start_engine(self) -> None:
         """Give the segment to the engine; with whole segments asked for, also take all its audio."""

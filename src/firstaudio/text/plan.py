@@ -36,6 +36,8 @@ FIRST_CLAUSE_MAX_S = 6.0
 # Segments of equal size, when the fast path is off.
 EQUAL_MIN_S, EQUAL_TARGET_S, EQUAL_MAX_S = 2.0, 4.0, 6.0
 LONGEST_S = 60.0
+# An engine that streams inside a segment holds a lane's resources until the segment's end: others wait for less.
+STREAMED_TARGET_S = 4.0
 # An engine that gives a segment only as a whole keeps its lane from all other listeners for as long as it takes.
 LONGEST_WHOLE_S = 12.0
 # A stretch without any boundary is cut here at the latest while there is hardly anything in the listener's buffer.
@@ -163,12 +165,20 @@ class Budget:
     natural: Kind
 
 
-def plan_budget(index: int, lead_s: float, cost: CostModel, streaming: StreamingConfig, *, incremental: bool) -> Budget:
+def plan_budget(
+    index: int,
+    lead_s: float,
+    cost: CostModel,
+    streaming: StreamingConfig,
+    *,
+    incremental: bool,
+    crowded: bool = False,
+) -> Budget:
     """The budget of segment `index`.
 
     The first is the shortest natural clause; each next one as long as measured speed allows: its predicted work must
     fit into the listener's lead less the safety buffer (`target_buffer_ms`). An engine that streams inside a segment
-    gains nothing by short ones after the first. `fast_path_enabled` off: all alike.
+    gains nothing by long ones: whole sentences, a few seconds each. `fast_path_enabled` off: all alike.
 
     Args:
         index: 0-based number of the segment within the utterance.
@@ -176,14 +186,15 @@ def plan_budget(index: int, lead_s: float, cost: CostModel, streaming: Streaming
         cost: Measured work of the engine.
         streaming: The configuration.
         incremental: Whether the engine yields the first audio of a segment early.
+        crowded: Whether other streams wait: then no first clause is long, whatever the engine.
     """
     longest = streaming.max_segment_chars
     incremental = incremental and streaming.incremental_generation
     if not streaming.fast_path_enabled:
         return Budget(EQUAL_MIN_S, EQUAL_TARGET_S, EQUAL_MAX_S, longest, Kind.SENTENCE)
     if index > 0 and incremental:
-        return Budget(FIRST_MIN_S, LONGEST_S, LONGEST_S, longest, Kind.SENTENCE)
-    if index == 0 and incremental:
+        return Budget(FIRST_MIN_S, STREAMED_TARGET_S, LONGEST_S, longest, Kind.SENTENCE)
+    if index == 0 and incremental and not crowded:
         return Budget(FIRST_MIN_S, FIRST_MIN_S, FIRST_CLAUSE_MAX_S, longest, Kind.CLAUSE)
     free_s = 0.0
     if index > 0:
