@@ -38,6 +38,7 @@ def serve_with_probe() -> None:
     start = Service._start
 
     async def probe() -> None:
+        await asyncio.sleep(0.5)  # until it says that it is ready the server collects garbage, on purpose
         while True:
             begin = now_ns()
             await asyncio.sleep(PROBE_S)
