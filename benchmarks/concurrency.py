@@ -46,24 +46,22 @@ def preroll_ms(response: Response) -> float:
     return preroll_needed_ns(response.arrivals_ns, durations) / 1e6
 
 
-async def client(url: str, number: int, rounds: int, delay_s: float, chars: int, voice: str) -> list[Response]:
-    connection = Connection(url)
-    await connection.open()
+async def client(connection: Connection, texts: list[str], delay_s: float, voice: str) -> list[Response]:
     await asyncio.sleep(delay_s)
-    responses = []
-    for turn in range(rounds):
-        text = text_of(chars, seed=number * 1000 + turn)
-        responses.append(await connection.speech(input=text, voice=voice, response_format="pcm", keep_body=False))
-    await connection.close()
-    return responses
+    request = {"voice": voice, "response_format": "pcm", "keep_body": False}
+    return [await connection.speech(input=text, **request) for text in texts]
 
 
 async def load(url: str, clients: int, rounds: int, stagger_s: float, chars: int, voice: str) -> list[Response]:
+    texts = [[text_of(chars, seed=n * 1000 + turn) for turn in range(rounds)] for n in range(clients)]
+    connections = [Connection(url) for _ in range(clients)]
+    await asyncio.gather(*(connection.open() for connection in connections))
     gc.collect()
     gc.freeze()
     batches = await asyncio.gather(
-        *(client(url, n, rounds, stagger_s * n / clients, chars, voice) for n in range(clients))
+        *(client(connection, texts[n], stagger_s * n / clients, voice) for n, connection in enumerate(connections))
     )
+    await asyncio.gather(*(connection.close() for connection in connections))
     return [response for batch in batches for response in batch]
 
 
