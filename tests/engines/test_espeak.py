@@ -10,9 +10,18 @@ import pytest
 
 from firstaudio.config import Config, EspeakConfig
 from firstaudio.engines.base import SpeakRequest
-from firstaudio.engines.espeak.engine import PITCH_FACTORS, EspeakEngine
+from firstaudio.engines.espeak import process as worker_process
+from firstaudio.engines.espeak.engine import PITCH_FACTORS, EspeakEngine, find_library
+from firstaudio.engines.espeak.process import WorkerProcess
 from firstaudio.engines.espeak.voices import ALIASES
-from firstaudio.errors import ConfigError, EngineError, StepTimeoutError, UnknownLanguageError, UnknownVoiceError
+from firstaudio.errors import (
+    ConfigError,
+    EngineError,
+    StepTimeoutError,
+    UnknownLanguageError,
+    UnknownVoiceError,
+    WorkerDiedError,
+)
 
 OPENAI_VOICES = [
     *("alloy", "ash", "ballad", "coral", "echo", "fable", "onyx"),
@@ -209,6 +218,61 @@ def test_a_silent_worker_is_stopped_after_the_time_limit():
         assert engine.worker_pids() != [pid]
     finally:
         engine.close()
+
+
+@pytest.fixture
+def new_worker():
+    workers = []
+
+    def start():
+        workers.append(WorkerProcess(*find_library(), 10.0))
+        workers[-1].wait_ready()
+        return workers[-1]
+
+    yield start
+    for worker in workers:
+        worker.stop()
+
+
+def say(worker, text):
+    job = worker.speak({"text": text, "voice": "gmw/en-US", "rate": 175, "pitch": 50})
+    return iter(job.next_frame, None)
+
+
+def test_a_job_that_comes_too_late_for_a_worker_does_not_reach_its_successor(new_worker):
+    worker = new_worker()
+    worker.stop(kill=True)
+    successor = new_worker()
+    with pytest.raises(WorkerDiedError):
+        say(worker, "hello")
+    assert len(list(say(successor, "hello"))) > 1
+
+
+def test_a_worker_is_not_stopped_under_the_hands_of_a_thread_that_reads_from_it(new_worker, monkeypatch):
+    worker, reads, errors = new_worker(), threading.Event(), []
+    gate = threading.Event()
+
+    def slow_read(fd, num_bytes, read=os.read):
+        reads.set()
+        assert gate.wait(10)
+        return read(fd, num_bytes)
+
+    def listen():
+        try:
+            list(say(worker, "hello " * 2000))
+        except (EngineError, OSError) as error:
+            errors.append(error)
+
+    monkeypatch.setattr(worker_process.os, "read", slow_read)
+    threads = [threading.Thread(target=listen), threading.Thread(target=worker.stop, kwargs={"kill": True})]
+    threads[0].start()
+    assert reads.wait(10)
+    threads[1].start()
+    threads[1].join(0.1)
+    gate.set()
+    for thread in threads:
+        thread.join(10)
+    assert [type(error) for error in errors] == [WorkerDiedError]
 
 
 def test_close_leaves_no_process_thread_or_file():

@@ -147,9 +147,17 @@ class WorkerProcess:
     def stop(self, *, kill: bool = False) -> None:
         """End the process and wait for it."""
         self._broken = True
+        # The pipes are closed with the lock held: the numbers of closed files soon belong to others.
+        if kill or not self._lock.acquire(timeout=STOP_TIMEOUT_S):
+            self._process.kill()  # whoever waits for the worker sees its end and lets go of the lock
+            self._lock.acquire()
+        try:
+            self._end()
+        finally:
+            self._lock.release()
+
+    def _end(self) -> None:
         process = self._process
-        if kill:
-            process.kill()
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.close()  # the worker ends when its stdin does
@@ -161,6 +169,8 @@ class WorkerProcess:
         process.stdout.close()
 
     def _write(self, data: bytes) -> None:
+        if self._broken:
+            raise self._died()
         try:
             while data:
                 data = data[os.write(self._stdin_fd, data) :]
