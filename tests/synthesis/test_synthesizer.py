@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 import pytest
 
+from firstaudio.audio.chunk import Chunk, WordMark
 from firstaudio.config import Config, EngineConfig, StreamingConfig, SyntheticConfig
 from firstaudio.engines.synthetic import SyntheticEngine
 from firstaudio.errors import (
@@ -107,6 +108,27 @@ async def test_every_word_is_marked_once_in_characters_of_the_original_text(synt
         starts = [mark.start_sample for chunk in chunks for mark in chunk.words]
         assert starts == sorted(starts)
         assert all(mark.end_sample >= mark.start_sample for chunk in chunks for mark in chunk.words)
+
+
+class EndsAbruptly(SyntheticEngine):
+    """Loud to the last sample, a step for each word."""
+
+    def steps(self, prepared):
+        text, rate, position = prepared.request.text, self.info.sample_rate, 0
+        for index, word in enumerate(text.split()):
+            begin = text.index(word, position)
+            position = begin + len(word)
+            mark = WordMark(begin, position, index * rate)
+            yield Chunk(np.full(rate, 8000, np.int16), rate, start_sample=index * rate, words=(mark,))
+
+
+async def test_the_last_word_is_marked_where_no_silence_follows_it():
+    one = Synthesizer(config(), engines={"synthetic": EndsAbruptly(config())})
+    await one.start()
+    text = "one two three four"
+    chunks, _ = await speak(one, text)
+    assert spoken_words(chunks, text) == text.split()
+    await one.close()
 
 
 async def test_the_audio_does_not_depend_on_how_steps_are_cut(synthesizer):

@@ -293,12 +293,14 @@ class StepScheduler:
     def _deliver(self, stream: ScheduledStream, result: StepResult, took_ns: int) -> None:
         stream.remaining_s = result.remaining_s
         audio_s = sum(chunk.duration_s for chunk in result.chunks)
-        if not audio_s:
-            return
-        first = stream.playback.deadline_ns is None
-        stream.playback.deliver(self._clock(), round(audio_s * NS_PER_S))
-        stream.push(result.chunks)
-        took_s = took_ns / NS_PER_S
+        if audio_s:
+            self._learn(took_ns / NS_PER_S, audio_s, first=stream.playback.deadline_ns is None)
+            stream.playback.deliver(self._clock(), round(audio_s * NS_PER_S))
+        if result.chunks:  # the last one may bring words and no audio
+            stream.push(result.chunks)
+
+    def _learn(self, took_s: float, audio_s: float, *, first: bool) -> None:
+        """Keep the running figures."""
         if first:
             self._first_step_s += RTF_SMOOTHING * (took_s - self._first_step_s)
         else:
