@@ -229,6 +229,20 @@ async def test_listeners_beyond_the_measured_speed_are_refused(scheduler):
     gate.set()
 
 
+async def test_steps_that_bring_no_audio_count_as_work_for_the_next_that_does(scheduler):
+    clock = FakeClock()
+    one = scheduler(rtf=0.25, clock=clock)
+
+    class EverySecond(FakeWork):
+        def step(self, lead_s, crowded):
+            clock.now += NS_PER_S // 40
+            chunks, done, remaining_s = super().step(lead_s, crowded)
+            return StepResult(chunks if self.num_done % 2 == 0 else [], done, remaining_s)
+
+    await read(one.open(EverySecond("a", [], steps=100, audio_s=0.2), 10.0))
+    assert one.statistics().rtf == pytest.approx(0.25)
+
+
 async def test_an_engine_slower_than_speech_still_serves_a_stream_per_lane(scheduler):
     one = scheduler(num_lanes=1, rtf=5.0)
     assert len(await read(one.open(FakeWork("a", [], steps=3), 0.3))) == 3

@@ -97,6 +97,7 @@ class ScheduledStream:
         self.error: BaseException | None = None
         self.closed = asyncio.Event()
         self.unread_s = 0.0
+        self.work_s = 0.0  # time on lanes since audio came last
         self._unread: deque[Chunk] = deque()
         self._waiter: asyncio.Future[None] | None = None
 
@@ -292,19 +293,21 @@ class StepScheduler:
 
     def _deliver(self, stream: ScheduledStream, result: StepResult, took_ns: int) -> None:
         stream.remaining_s = result.remaining_s
+        stream.work_s += took_ns / NS_PER_S
         audio_s = sum(chunk.duration_s for chunk in result.chunks)
         if audio_s:
-            self._learn(took_ns / NS_PER_S, audio_s, first=stream.playback.deadline_ns is None)
+            self._learn(stream.work_s, audio_s, first=stream.playback.deadline_ns is None)
+            stream.work_s = 0.0
             stream.playback.deliver(self._clock(), round(audio_s * NS_PER_S))
         if result.chunks:  # the last one may bring words and no audio
             stream.push(result.chunks)
 
-    def _learn(self, took_s: float, audio_s: float, *, first: bool) -> None:
+    def _learn(self, work_s: float, audio_s: float, *, first: bool) -> None:
         """Keep the running figures."""
         if first:
-            self._first_step_s += RTF_SMOOTHING * (took_s - self._first_step_s)
+            self._first_step_s += RTF_SMOOTHING * (work_s - self._first_step_s)
         else:
-            self._rtf += RTF_SMOOTHING * min(1.0, audio_s) * (took_s / audio_s - self._rtf)
+            self._rtf += RTF_SMOOTHING * min(1.0, audio_s) * (work_s / audio_s - self._rtf)
 
     def _lead_s(self, stream: ScheduledStream, now: int) -> float:
         deadline_ns = stream.playback.deadline_ns
