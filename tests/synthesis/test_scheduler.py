@@ -243,6 +243,24 @@ async def test_steps_that_bring_no_audio_count_as_work_for_the_next_that_does(sc
     assert one.statistics().rtf == pytest.approx(0.25)
 
 
+async def test_newcomers_who_would_wait_for_too_many_first_steps_are_refused_from_the_second_stream_on(scheduler):
+    clock, gate = FakeClock(), threading.Event()
+    one = scheduler(clock=clock, max_wait_ms=2000, max_utilization=1.0)
+
+    class SlowToBegin(FakeWork):
+        def step(self, lead_s, crowded):
+            clock.now += NS_PER_S // 2
+            return super().step(lead_s, crowded)
+
+    await read(one.open(SlowToBegin("a", [], steps=1), 0.1))
+    assert one.statistics().first_step_s == 0.5
+    for _ in range(4):
+        one.open(FakeWork("b", [], steps=1, gate=gate), 0.1)
+    with pytest.raises(OverloadedError):
+        one.open(FakeWork("c", [], steps=1), 0.1)
+    gate.set()
+
+
 async def test_an_engine_slower_than_speech_still_serves_a_stream_per_lane(scheduler):
     one = scheduler(num_lanes=1, rtf=5.0)
     assert len(await read(one.open(FakeWork("a", [], steps=3), 0.3))) == 3

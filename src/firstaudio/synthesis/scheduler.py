@@ -178,6 +178,7 @@ class StepScheduler:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._rtf = expected_rtf
         self._first_step_s = 0.0
+        self._num_started = 0
         self._num_steps = 0
         self._num_refused = 0
 
@@ -305,7 +306,8 @@ class StepScheduler:
     def _learn(self, work_s: float, audio_s: float, *, first: bool) -> None:
         """Keep the running figures."""
         if first:
-            self._first_step_s += RTF_SMOOTHING * (work_s - self._first_step_s)
+            self._num_started += 1  # while there are few, their mean: nothing was expected of the first step
+            self._first_step_s += max(RTF_SMOOTHING, 1 / self._num_started) * (work_s - self._first_step_s)
         else:
             self._rtf += RTF_SMOOTHING * min(1.0, audio_s) * (work_s / audio_s - self._rtf)
 
