@@ -142,6 +142,28 @@ async def test_a_reader_that_lags_parks_its_stream_and_reading_wakes_it(schedule
     assert len(await read(stream)) == 99
 
 
+async def test_what_a_lagging_reader_has_not_read_is_ahead_of_it_however_late_it_is(scheduler):
+    clock = FakeClock()
+    one = scheduler(rtf=0.5, clock=clock, max_lead_s=8.0)
+
+    class HalfAsLong(FakeWork):
+        def step(self, lead_s, crowded):
+            clock.now += NS_PER_S
+            return super().step(lead_s, crowded)
+
+    works = [HalfAsLong(name, [], steps=9, audio_s=2.0) for name in "ab"]
+    lagging = []
+    for work in works:
+        lagging.append(one.open(work, 18.0))
+        await settle(lambda: one.statistics().num_parked == len(lagging))
+    clock.now += 60 * NS_PER_S
+    assert await read(one.open(FakeWork("c", [], steps=1), 4.0))
+    for stream, work in zip(lagging, works, strict=True):
+        await stream.__anext__()
+        await settle(lambda work=work: work.num_done == 5)
+        assert work.leads[-1] == 6.0
+
+
 async def test_the_lead_is_told_to_the_work(scheduler):
     one = scheduler()
     work = FakeWork("a", [], steps=3, audio_s=0.5)

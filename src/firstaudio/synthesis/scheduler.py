@@ -134,6 +134,12 @@ class ScheduledStream:
         self.cancel()
         await self.closed.wait()
 
+    def runs_dry_ns(self, now_ns: int) -> int:
+        """When the listener has played everything; a reader that lags still has the unread audio to go through."""
+        unread_until_ns = now_ns + round(self.unread_s * NS_PER_S)
+        played_until_ns = self.playback.deadline_ns
+        return unread_until_ns if played_until_ns is None else max(played_until_ns, unread_until_ns)
+
     def push(self, chunks: list[Chunk]) -> None:
         """Hand over audio to whoever iterates."""
         self._unread.extend(chunks)
@@ -204,9 +210,7 @@ class StepScheduler:
         """When the stream's next chunk is wanted."""
         if stream.playback.deadline_ns is None:
             return stream.arrival_ns + self._config.first_chunk_target_ms * NS_PER_MS
-        # A reader that lags behind its playback still has the unread audio to go through.
-        empty_ns = max(stream.playback.deadline_ns, self._clock() + round(stream.unread_s * NS_PER_S))
-        return empty_ns - self._config.target_buffer_ms * NS_PER_MS
+        return stream.runs_dry_ns(self._clock()) - self._config.target_buffer_ms * NS_PER_MS
 
     def consider(self, stream: ScheduledStream) -> None:
         """Line up a stream that may go on: it has not ended, no step of it runs, and its reader keeps up."""
@@ -247,10 +251,10 @@ class StepScheduler:
 
     # On a lane.
 
-    def _run_step(self, stream: ScheduledStream, crowded: bool) -> None:
+    def _run_step(self, stream: ScheduledStream, lead_s: float, crowded: bool) -> None:
         begin_ns = self._clock()
         try:
-            result: StepResult | BaseException = stream.work.step(self._lead_s(stream, begin_ns), crowded)
+            result: StepResult | BaseException = stream.work.step(lead_s, crowded)
         except BaseException as error:  # noqa: BLE001 -- the task boundary: it is raised to whoever iterates
             result = error
         assert self._loop is not None
@@ -273,7 +277,7 @@ class StepScheduler:
                 continue
             self._free_lanes -= 1
             stream.state = "running"
-            self._lanes.submit(self._run_step, stream, bool(self._ready))
+            self._lanes.submit(self._run_step, stream, self._lead_s(stream, self._clock()), bool(self._ready))
 
     def _step_ended(self, stream: ScheduledStream, result: StepResult | BaseException, took_ns: int) -> None:
         self._free_lanes += 1
@@ -312,8 +316,7 @@ class StepScheduler:
             self._rtf += RTF_SMOOTHING * min(1.0, audio_s) * (work_s / audio_s - self._rtf)
 
     def _lead_s(self, stream: ScheduledStream, now: int) -> float:
-        deadline_ns = stream.playback.deadline_ns
-        return 0.0 if deadline_ns is None else max(0.0, (deadline_ns - now) / NS_PER_S)
+        return (stream.runs_dry_ns(now) - now) / NS_PER_S
 
     def _admit(self, remaining_s: float, now: int) -> None:
         new = Demand(self._config.max_wait_ms / 1000, remaining_s, self._first_step_s)
