@@ -263,6 +263,15 @@ async def test_close_cancels_what_outlasts_the_drain_limit():
     assert stream.trace.outcome == "cancelled"
 
 
+async def test_close_cancels_all_streams_at_once_not_one_step_after_the_other():
+    one = Synthesizer(config(ttfa_ms=50.0, capacity=1))
+    await one.start()
+    for _ in range(9):
+        one.stream(Utterance("x"))
+    await one.close()
+    assert one.statistics()["synthetic"].num_steps == 1
+
+
 async def test_streams_beyond_the_limit_are_refused_and_traced(synthesizer):
     one = await synthesizer(streaming={"max_streams": 1}, rtf=0.5)
     stream = one.stream(Utterance(TEXT))

@@ -245,8 +245,7 @@ class StepScheduler:
 
     async def close(self) -> None:
         """Cancel every stream and stop the lanes."""
-        for stream in list(self._streams):
-            await stream.aclose()
+        await asyncio.gather(*(stream.aclose() for stream in self._streams))
         self._lanes.shutdown(wait=True)
 
     # On a lane.

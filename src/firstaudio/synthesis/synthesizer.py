@@ -155,8 +155,7 @@ class Synthesizer:
         self._readiness = Readiness("draining", 1.0, "shutting down")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), drain_s)
-        for stream in list(self._streams):
-            await stream.aclose()
+        await asyncio.gather(*(stream.aclose() for stream in self._streams))
         for scheduler in self._schedulers.values():
             await scheduler.close()
         for engine in self._engines.values():
