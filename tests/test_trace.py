@@ -52,6 +52,18 @@ def test_stage_times_add_up(trace: Trace, clock: HandClock):
     assert {**dict.fromkeys(STAGES, 0), "phonemize": 5 * MS, "queue": 4 * MS} == trace.stages_ns
 
 
+def test_time_that_another_thread_adds_while_a_stage_ends_is_kept(trace: Trace, clock: HandClock):
+    def read_clock() -> int:
+        trace.add("audio_conversion", 5 * MS)
+        return clock.now
+
+    with trace.stage("audio_conversion"):
+        clock.move_ms(2)
+        trace.clock = read_clock
+
+    assert trace.stages_ns["audio_conversion"] == 7 * MS
+
+
 def test_a_stage_that_fails_has_taken_its_time(trace: Trace, clock: HandClock):
     def fail() -> None:
         with trace.stage("model_inference"):
