@@ -194,6 +194,14 @@ async def test_a_cancelled_stream_stops_within_the_step_that_runs(scheduler):
     assert await read(stream) == []
 
 
+async def test_audio_that_was_made_and_not_read_is_gone_after_a_cancel(scheduler):
+    one = scheduler()
+    stream = one.open(FakeWork("a", [], steps=3), 0.3)
+    await stream.closed.wait()
+    await stream.aclose()
+    assert await read(stream) == []
+
+
 async def test_a_stream_cancelled_before_its_first_step_does_no_work(scheduler):
     one = scheduler()
     gate = threading.Event()

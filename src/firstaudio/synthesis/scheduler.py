@@ -93,7 +93,6 @@ class ScheduledStream:
         self.playback = PlaybackClock()
         self.state: StreamState = "parked"
         self.ended = False  # no further step: done, failed or cancelled
-        self.cancelled = False
         self.error: BaseException | None = None
         self.closed = asyncio.Event()
         self.unread_s = 0.0
@@ -123,11 +122,9 @@ class ScheduledStream:
 
     def cancel(self) -> None:
         """Stop within the step that runs; does not wait."""
-        if not self.cancelled and not self.closed.is_set():
-            self.cancelled = True
-            self._unread.clear()
-            self.unread_s = 0.0
-            self._scheduler.end(self)
+        self._unread.clear()
+        self.unread_s = 0.0
+        self._scheduler.end(self)
 
     async def aclose(self) -> None:
         """Stop within the step that runs, and wait until the engine's resources are free."""
