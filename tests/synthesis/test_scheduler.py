@@ -226,6 +226,19 @@ async def test_a_failure_ends_its_own_stream_after_the_audio_that_was_made(sched
     assert len(await read(other)) == 9
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError, StopIteration, StopAsyncIteration, SystemExit, KeyboardInterrupt])
+async def test_whatever_a_step_raises_fails_its_stream_and_nothing_else(scheduler, error):
+    class Broken(FakeWork):
+        def step(self, lead_s, crowded):
+            raise error
+
+    one = scheduler()
+    stream, other = one.open(Broken("a", [], steps=1), 0.1), one.open(FakeWork("b", [], steps=9), 0.9)
+    with pytest.raises(ZeroDivisionError if error is ZeroDivisionError else RuntimeError):
+        await stream.__anext__()
+    assert len(await read(other)) == 9
+
+
 async def test_lanes_run_steps_of_different_streams_at_the_same_time(scheduler):
     one = scheduler(num_lanes=2)
     barrier = threading.Barrier(2, timeout=10)

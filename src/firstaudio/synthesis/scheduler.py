@@ -93,7 +93,7 @@ class ScheduledStream:
         self.playback = PlaybackClock()
         self.state: StreamState = "parked"
         self.ended = False  # no further step: done, failed or cancelled
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
         self.closed = asyncio.Event()
         self.unread_s = 0.0
         self.work_s = 0.0  # time on lanes since audio came last
@@ -250,9 +250,9 @@ class StepScheduler:
     def _run_step(self, stream: ScheduledStream, lead_s: float, crowded: bool) -> None:
         begin_ns = self._clock()
         try:
-            result: StepResult | BaseException = stream.work.step(lead_s, crowded)
+            result: StepResult | Exception = stream.work.step(lead_s, crowded)
         except BaseException as error:  # noqa: BLE001 -- the task boundary: it is raised to whoever iterates
-            result = error
+            result = _failure(error)
         assert self._loop is not None
         self._loop.call_soon_threadsafe(self._step_ended, stream, result, self._clock() - begin_ns)
 
@@ -275,11 +275,11 @@ class StepScheduler:
             stream.state = "running"
             self._lanes.submit(self._run_step, stream, self._lead_s(stream, self._clock()), bool(self._ready))
 
-    def _step_ended(self, stream: ScheduledStream, result: StepResult | BaseException, took_ns: int) -> None:
+    def _step_ended(self, stream: ScheduledStream, result: StepResult | Exception, took_ns: int) -> None:
         self._free_lanes += 1
         self._num_steps += 1
         stream.state = "parked"
-        if isinstance(result, BaseException):
+        if isinstance(result, Exception):
             stream.error = result
             self.end(stream)
         elif stream.ended:
@@ -336,3 +336,12 @@ class StepScheduler:
             wait_s = self._config.max_wait_ms / 1000 - (now - stream.arrival_ns) / NS_PER_S
             return Demand(wait_s, stream.remaining_s, self._first_step_s)
         return Demand(self._lead_s(stream, now), stream.remaining_s)
+
+
+def _failure(error: BaseException) -> Exception:
+    """The error as one that is raised on the event loop without ending the process, or passing for a clean end."""
+    if isinstance(error, Exception) and not isinstance(error, StopAsyncIteration):
+        return error
+    failure = RuntimeError(f"a step raised {error!r}")
+    failure.__cause__ = error
+    return failure
