@@ -177,6 +177,23 @@ async def test_a_failed_step_is_tried_once_more_where_no_audio_was_sent(synthesi
     assert np.array_equal(joined(good), joined(chunks))
 
 
+class PreparesAtTheSecondAttempt(SyntheticEngine):
+    def prepare(self, request):
+        if request.key[2] == 0:
+            raise EngineError("not yet", retryable=True)
+        return super().prepare(request)
+
+
+async def test_a_preparation_that_fails_is_tried_once_more(synthesizer):
+    good, _ = await speak(await synthesizer())
+    one = Synthesizer(config(), engines={"synthetic": PreparesAtTheSecondAttempt(config())})
+    await one.start()
+    chunks, trace = await speak(one)
+    await one.close()
+    assert trace.num_retries == trace.num_segments > 1
+    assert np.array_equal(joined(good), joined(chunks))
+
+
 async def test_a_failure_after_audio_ends_the_stream_with_an_error_and_repeats_nothing(synthesizer):
     good, _ = await speak(await synthesizer())
     one = await synthesizer(failure_rate=1.0, fail_at_step=4)

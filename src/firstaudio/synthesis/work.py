@@ -174,9 +174,12 @@ class UtteranceWork:
             self._utterance.pitch,
             key=(self._seed, self._segment.index, self._attempt),
         )
-        with self._trace.stage("phonemize"):
-            prepared = self._engine.prepare(request)
-        self._chunks = self._engine.steps(prepared)
+        try:
+            with self._trace.stage("phonemize"):
+                prepared = self._engine.prepare(request)
+            self._chunks = self._engine.steps(prepared)
+        except EngineError as error:
+            self._retry_or_raise(error)
 
     def _advance(self) -> list[Chunk]:
         """One engine step of the current segment."""
