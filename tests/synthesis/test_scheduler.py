@@ -239,6 +239,15 @@ async def test_whatever_a_step_raises_fails_its_stream_and_nothing_else(schedule
     assert len(await read(other)) == 9
 
 
+async def test_work_that_cannot_be_closed_is_in_the_log_and_its_stream_ends(scheduler, caplog):
+    class Stuck(FakeWork):
+        def close(self):
+            raise OSError("still busy")
+
+    assert len(await read(scheduler().open(Stuck("a", [], steps=2), 0.2))) == 2
+    await settle(lambda: "still busy" in caplog.text)
+
+
 async def test_lanes_run_steps_of_different_streams_at_the_same_time(scheduler):
     one = scheduler(num_lanes=2)
     barrier = threading.Barrier(2, timeout=10)

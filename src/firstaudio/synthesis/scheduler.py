@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 import math
 from collections import deque
 from collections.abc import Callable
@@ -26,6 +27,8 @@ from firstaudio.clock import NS_PER_MS, NS_PER_S, Clock, now_ns
 from firstaudio.config import StreamingConfig
 from firstaudio.errors import OverloadedError
 from firstaudio.synthesis.admission import Demand, feasible
+
+logger = logging.getLogger(__name__)
 
 RTF_SMOOTHING = 0.1  # weight of the newest step in the running figures
 
@@ -259,6 +262,8 @@ class StepScheduler:
     def _run_close(self, stream: ScheduledStream) -> None:
         try:
             stream.work.close()
+        except Exception:  # the task boundary: nobody else would hear of it
+            logger.exception("a stream's resources could not be given back")
         finally:
             assert self._loop is not None
             self._loop.call_soon_threadsafe(stream.closed.set)
