@@ -8,11 +8,13 @@ import numpy as np
 import psutil
 import pytest
 
+from firstaudio.audio.chunk import WordMark
 from firstaudio.config import Config, EspeakConfig
 from firstaudio.engines.base import SpeakRequest
 from firstaudio.engines.espeak import process as worker_process
-from firstaudio.engines.espeak.engine import PITCH_FACTORS, EspeakEngine, find_library
+from firstaudio.engines.espeak.engine import PITCH_FACTORS, EspeakEngine, _WordEvents, find_library
 from firstaudio.engines.espeak.process import WorkerProcess
+from firstaudio.engines.espeak.protocol import WORD
 from firstaudio.engines.espeak.voices import ALIASES
 from firstaudio.errors import (
     ConfigError,
@@ -119,6 +121,23 @@ def test_words_are_marked_at_their_characters_and_in_order(espeak):
     starts = [mark.start_sample for chunk in chunks for mark in chunk.words]
     assert starts == sorted(starts)
     assert len(set(words(chunks))) == len(words(chunks))
+
+
+@pytest.mark.parametrize(
+    ("text", "language"), [("half ½", "en-us"), ("{한국어IV", "el"), ("ß 1,000,000 < world \uffff - 100% “ नमस्ते", "om")]
+)
+def test_marks_stay_within_the_text_and_in_order_where_the_library_spells(espeak, text, language):
+    chunks = speak(espeak, text, language=language, speed=4.0)
+    marks = [mark for chunk in chunks for mark in chunk.words]
+    assert all(0 <= mark.start_char < mark.end_char <= len(text) for mark in marks)
+    assert [mark.start_char for mark in marks] == sorted({mark.start_char for mark in marks})
+    starts = [mark.start_sample for mark in marks]
+    assert starts == sorted(starts)
+
+
+def test_word_events_are_marked_once_within_the_text_and_never_back_in_time():
+    payload = b"".join(WORD.pack(*event) for event in [(0, 2, 100), (1, 3, 150), (4, 7, 90), (6, 9, 200), (9, 10, 300)])
+    assert _WordEvents(num_chars=8, tempo=0.5).marks(payload) == [WordMark(0, 2, 200), WordMark(4, 7, 200)]
 
 
 @pytest.mark.parametrize("speed", [0.25, 0.4, 0.5, 1.5, 2.0, 3.0, 4.0])

@@ -111,7 +111,7 @@ class EspeakEngine:
         assert self._pool is not None, "start the engine first"
         job = self._pool.speak(prepared.speak)
         try:
-            yield from self._chunks(job, prepared.tempo)
+            yield from self._chunks(job, prepared)
         except WorkerDiedError:
             self._pool.replace_dead()  # at once, so that the next segment does not wait for it
             raise
@@ -127,17 +127,15 @@ class EspeakEngine:
         """Process ids of the workers, for `/status` and for tests that kill one."""
         return [] if self._pool is None else self._pool.pids()
 
-    def _chunks(self, job: Job, tempo: float) -> Iterator[Chunk]:
-        stretch = Tempo(self.info.sample_rate, tempo) if tempo < 1 else None
-        position = marked = 0
+    def _chunks(self, job: Job, prepared: _Prepared) -> Iterator[Chunk]:
+        stretch = Tempo(self.info.sample_rate, prepared.tempo) if prepared.tempo < 1 else None
+        events = _WordEvents(len(prepared.speak["text"]), prepared.tempo)
+        position = 0
         words: list[WordMark] = []
         while True:
             frame = job.next_frame()
             if frame is not None and frame.kind is Kind.WORDS:
-                for start, end, sample in unpack_words(frame.payload):
-                    if start >= marked:  # the library reports "3.14" once per spoken part, at shifting characters
-                        words.append(WordMark(start, end, round(sample / tempo)))
-                        marked = end
+                words += events.marks(frame.payload)
                 continue
             pcm = np.frombuffer(frame.payload if frame else b"", np.int16)
             if stretch:
@@ -148,6 +146,32 @@ class EspeakEngine:
                 words = []
             if frame is None:
                 return
+
+
+class _WordEvents:
+    """The library's word events as marks: each character once, within the text, never back in time.
+
+    The library reports "3.14" once per spoken part, at shifting characters, the last ones beyond the text's end; and
+    a word that it spells may begin some milliseconds before the one ahead of it.
+
+    Args:
+        num_chars: Of the segment's text.
+        tempo: Of the audio that is given out, relative to the library's.
+    """
+
+    def __init__(self, num_chars: int, tempo: float) -> None:
+        self._num_chars, self._tempo = num_chars, tempo
+        self._marked = self._latest = 0
+
+    def marks(self, payload: bytes) -> list[WordMark]:
+        """The marks of a WORDS frame."""
+        found = []
+        for start, end, sample in unpack_words(payload):
+            if self._marked <= start < self._num_chars:
+                self._marked = min(end, self._num_chars)
+                self._latest = max(self._latest, round(sample / self._tempo))
+                found.append(WordMark(start, self._marked, self._latest))
+        return found
 
 
 class _WorkerPool:
