@@ -8,13 +8,11 @@ import numpy as np
 import psutil
 import pytest
 
-from firstaudio.audio.chunk import WordMark
 from firstaudio.config import Config, EspeakConfig
 from firstaudio.engines.base import SpeakRequest
 from firstaudio.engines.espeak import process as worker_process
-from firstaudio.engines.espeak.engine import PITCH_FACTORS, EspeakEngine, _WordEvents, find_library
+from firstaudio.engines.espeak.engine import PITCH_FACTORS, EspeakEngine, find_library
 from firstaudio.engines.espeak.process import WorkerProcess
-from firstaudio.engines.espeak.protocol import WORD
 from firstaudio.engines.espeak.voices import ALIASES
 from firstaudio.errors import (
     ConfigError,
@@ -24,6 +22,8 @@ from firstaudio.errors import (
     UnknownVoiceError,
     WorkerDiedError,
 )
+from firstaudio.synthesis.synthesizer import Synthesizer
+from firstaudio.synthesis.utterance import Utterance
 
 OPENAI_VOICES = [
     *("alloy", "ash", "ballad", "coral", "echo", "fable", "onyx"),
@@ -135,9 +135,29 @@ def test_marks_stay_within_the_text_and_in_order_where_the_library_spells(espeak
     assert starts == sorted(starts)
 
 
-def test_word_events_are_marked_once_within_the_text_and_never_back_in_time():
-    payload = b"".join(WORD.pack(*event) for event in [(0, 2, 100), (1, 3, 150), (4, 7, 90), (6, 9, 200), (9, 10, 300)])
-    assert _WordEvents(num_chars=8, tempo=0.5).marks(payload) == [WordMark(0, 2, 200), WordMark(4, 7, 200)]
+@pytest.mark.parametrize(
+    ("unit", "language", "counts"),
+    [
+        ("x", None, (16, 400)),
+        ("w", None, (16, 400)),
+        ("7", None, (24, 400)),
+        ("ha", None, (30, 200)),
+        ("か", "ja", (50, 390)),
+        ("中文字词", "zh", (20, 98)),
+        ("3497 ", None, (10, 79)),
+        ("www ", None, (10, 99)),
+        ("I ", None, (3, 60)),
+    ],
+)
+async def test_nothing_is_lost_of_what_the_library_would_cut_off(unit, language, counts):
+    one = Synthesizer(Config())
+    await one.start()
+    lengths = []
+    for count in counts:
+        async with one.stream(Utterance(unit * count, voice="alloy", language=language)) as stream:
+            lengths.append(sum([chunk.duration_s async for chunk in stream]) / count)
+    await one.close()
+    assert lengths[1] > 0.8 * lengths[0]
 
 
 @pytest.mark.parametrize("speed", [0.25, 0.4, 0.5, 1.5, 2.0, 3.0, 4.0])
@@ -265,6 +285,10 @@ def test_a_job_that_comes_too_late_for_a_worker_does_not_reach_its_successor(new
     with pytest.raises(WorkerDiedError):
         say(worker, "hello")
     assert len(list(say(successor, "hello"))) > 1
+
+
+def test_a_worker_is_out_of_reach_of_the_terminals_signals_from_its_first_moment(new_worker):
+    assert os.getpgid(new_worker().pid) != os.getpgid(0)
 
 
 def test_a_worker_is_not_stopped_under_the_hands_of_a_thread_that_reads_from_it(new_worker, monkeypatch):

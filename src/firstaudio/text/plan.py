@@ -35,7 +35,8 @@ FIRST_MAX_S = 1.2
 FIRST_CLAUSE_MAX_S = 6.0
 # Segments of equal size, when the fast path is off.
 EQUAL_MIN_S, EQUAL_TARGET_S, EQUAL_MAX_S = 2.0, 4.0, 6.0
-LONGEST_S = 60.0
+# Also the most that an engine is given at once: espeak-ng loses what lies beyond about 60 s of one clause.
+LONGEST_S = 20.0
 # An engine that streams inside a segment holds a lane's resources until the segment's end: others wait for less.
 STREAMED_TARGET_S = 4.0
 # An engine that gives a segment only as a whole keeps its lane from all other listeners for as long as it takes.

@@ -12,7 +12,7 @@ from firstaudio.text.characters import is_speakable
 from firstaudio.text.choice import Cut, best_cut, within_budget
 from firstaudio.text.mapped import MappedText
 from firstaudio.text.normalise import Normaliser
-from firstaudio.text.plan import Budget, CostModel, SpeechRate, latin_chars, plan_budget
+from firstaudio.text.plan import LONGEST_S, Budget, CostModel, SpeechRate, latin_chars, plan_budget
 
 # Original characters that are normalised at a time: the first segment costs this much and not the whole text.
 PULL_CHARS = 512
@@ -163,7 +163,7 @@ class Segmenter:
         if self._complete and not (known and self._reaches(known[-1], budget)):
             known = [*known, self._measure(len(self._buffer), Kind.PARAGRAPH)]
         cuts = [Cut(each.position, each.kind, self._seconds(each)) for each in known]
-        limit = self._cursor + budget.max_chars
+        limit = self._cursor + self._most_chars(budget)
         options, decided = within_budget(cuts, limit, budget)
         far_enough = rest >= budget.max_chars + MARGIN_CHARS or (known and self._reaches(known[-1], budget))
         if not (decided or self._complete or far_enough):
@@ -173,6 +173,12 @@ class Segmenter:
         position = cut_within(self._buffer.text, self._cursor, limit)
         text = self._buffer.text[self._cursor : position]
         return Cut(position, Kind.CHARACTER, self._rate.seconds(text, self._speed))
+
+    def _most_chars(self, budget: Budget) -> int:
+        """As many characters as may be given to an engine at once, even where no boundary is found in them."""
+        text = self._buffer.text[self._cursor : self._cursor + budget.max_chars]
+        seconds = self._rate.seconds(text, self._speed)
+        return budget.max_chars if seconds <= LONGEST_S else max(1, int(len(text) * LONGEST_S / seconds))
 
     def _look_ahead(self, budget: Budget) -> None:
         """Learn boundaries as far as the budget reaches."""

@@ -24,6 +24,7 @@ from firstaudio.engines.espeak.library import LibraryVoice
 from firstaudio.engines.espeak.process import Job, WorkerProcess, unpack_words
 from firstaudio.engines.espeak.protocol import Kind
 from firstaudio.engines.espeak.voices import VoiceTable
+from firstaudio.engines.espeak.words import SpokenText, WordFinder
 from firstaudio.errors import ConfigError, EngineError, WorkerDiedError
 
 NATURAL_WPM = 175
@@ -38,6 +39,8 @@ PITCH_FACTORS = (0.70, 0.82, 1.0, 1.26, 1.63)
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
+    text: str
+    spoken: SpokenText
     speak: dict[str, Any]  # a SPEAK frame's payload
     tempo: float  # < 1: stretch the library's audio by this factor
 
@@ -98,13 +101,14 @@ class EspeakEngine:
         assert self._table is not None, "start the engine first"
         if "\0" in request.text:
             raise EngineError("the text of a segment holds a NUL character")
+        spoken = SpokenText(request.text)
         speak = {
-            "text": request.text,
+            "text": spoken.text,
             "voice": self._table.identifier(request.voice),
             "rate": max(SLOWEST_WPM, round(NATURAL_WPM * request.speed)),
             "pitch": round(float(np.interp(request.pitch, PITCH_FACTORS, PITCH_STEPS))),
         }
-        return _Prepared(speak, min(1.0, request.speed / SLOWEST_SPEED))
+        return _Prepared(request.text, spoken, speak, min(1.0, request.speed / SLOWEST_SPEED))
 
     def steps(self, prepared: _Prepared) -> Iterator[Chunk]:
         """Chunks as the library's callback delivers them (60 ms), word marks in segment coordinates."""
@@ -128,15 +132,18 @@ class EspeakEngine:
         return [] if self._pool is None else self._pool.pids()
 
     def _chunks(self, job: Job, prepared: _Prepared) -> Iterator[Chunk]:
-        stretch = Tempo(self.info.sample_rate, prepared.tempo) if prepared.tempo < 1 else None
-        events = _WordEvents(len(prepared.speak["text"]), prepared.tempo)
+        tempo, finder = prepared.tempo, WordFinder(prepared.text)
+        stretch = Tempo(self.info.sample_rate, tempo) if tempo < 1 else None
         position = 0
         words: list[WordMark] = []
         while True:
             frame = job.next_frame()
             if frame is not None and frame.kind is Kind.WORDS:
-                words += events.marks(frame.payload)
+                for at, sample in unpack_words(frame.payload):
+                    words += finder.event(prepared.spoken.original(at), round(sample / tempo))
                 continue
+            if frame is None:
+                words += finder.finish()
             pcm = np.frombuffer(frame.payload if frame else b"", np.int16)
             if stretch:
                 pcm = stretch.push(pcm) if frame else stretch.finish()
@@ -146,32 +153,6 @@ class EspeakEngine:
                 words = []
             if frame is None:
                 return
-
-
-class _WordEvents:
-    """The library's word events as marks: each character once, within the text, never back in time.
-
-    The library reports "3.14" once per spoken part, at shifting characters, the last ones beyond the text's end; and
-    a word that it spells may begin some milliseconds before the one ahead of it.
-
-    Args:
-        num_chars: Of the segment's text.
-        tempo: Of the audio that is given out, relative to the library's.
-    """
-
-    def __init__(self, num_chars: int, tempo: float) -> None:
-        self._num_chars, self._tempo = num_chars, tempo
-        self._marked = self._latest = 0
-
-    def marks(self, payload: bytes) -> list[WordMark]:
-        """The marks of a WORDS frame."""
-        found = []
-        for start, end, sample in unpack_words(payload):
-            if self._marked <= start < self._num_chars:
-                self._marked = min(end, self._num_chars)
-                self._latest = max(self._latest, round(sample / self._tempo))
-                found.append(WordMark(start, self._marked, self._latest))
-        return found
 
 
 class _WorkerPool:

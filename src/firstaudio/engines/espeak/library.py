@@ -54,11 +54,10 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes
 
 
 class Word(NamedTuple):
-    """A word event: characters of the text (0-based, end exclusive), first sample of its audio."""
+    """A word event: where it begins, in characters of the text (0-based) and in samples."""
 
-    start_char: int
-    end_char: int
-    start_sample: int
+    character: int
+    sample: int
 
 
 class LibraryVoice(NamedTuple):
@@ -156,8 +155,7 @@ class Espeak:
         while events[index].type != _EVENT_LIST_TERMINATED:
             event = events[index]
             if event.type == _EVENT_WORD:
-                start = event.text_position - 1
-                words.append(Word(start, start + event.length, event.sample))
+                words.append(Word(event.text_position - 1, event.sample))
             index += 1
         pcm = ctypes.string_at(wave, num_samples * 2) if wave and num_samples else b""
         return int(self._on_audio(pcm, words))

@@ -63,6 +63,7 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
+            process_group=0,  # Ctrl-C in a terminal is for us: a worker that still starts would end with a traceback
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -213,6 +214,6 @@ class WorkerProcess:
         return WorkerDiedError("the espeak worker died")
 
 
-def unpack_words(payload: bytes) -> list[tuple[int, int, int]]:
-    """The (start_char, end_char, start_sample) triples of a WORDS frame."""
+def unpack_words(payload: bytes) -> list[tuple[int, int]]:
+    """The (character, sample) pairs of a WORDS frame."""
     return list(WORD.iter_unpack(payload))

@@ -6,7 +6,7 @@ worker itself. The standard library alone is imported here, because a worker mus
     engine -> worker   SPEAK   JSON {text, voice, rate, pitch}
                        CANCEL  empty; a job that has ended already ignores it
     worker -> engine   READY   JSON {version, sample_rate, voices, variants}; job 0, once
-                       WORDS   (start_char, end_char, start_sample) u32 triples, little-endian
+                       WORDS   (character, sample) u32 pairs, little-endian
                        AUDIO   s16le PCM
                        END     empty; also after a cancel
                        ERROR   UTF-8 text; job 0: the worker cannot start
@@ -20,7 +20,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 HEADER = struct.Struct(">BII")
-WORD = struct.Struct("<III")
+WORD = struct.Struct("<II")
 
 
 class Kind(IntEnum):
