@@ -7,6 +7,7 @@ import sys
 import wave
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 import soxr
@@ -183,6 +184,17 @@ def test_an_encoder_may_be_dropped_before_its_end(name: str) -> None:
     encoder.push(utterance(24000))
     del encoder
     gc.collect()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_closed_encoder_keeps_no_thread(name: str) -> None:
+    before = psutil.Process().num_threads()
+    for _ in range(3):
+        encoder = make_encoder(name, 24000)
+        encoder.push(utterance(24000))
+        encoder.close()
+        del encoder
+    assert before == psutil.Process().num_threads()
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -38,6 +38,9 @@ class Encoder(ABC):
         """Encode what is held; gives the last bytes."""
         return self._take(to_int16(self._resampler.finish())) + self._end()
 
+    def close(self) -> None:
+        """Free what the encoder holds, also before its end; idempotent. Nothing else may be called afterwards."""
+
     def corrections(self) -> list[tuple[int, bytes]]:
         """After `finish`: (position, bytes) that a stream could not know and a seekable file should be given."""
         return []

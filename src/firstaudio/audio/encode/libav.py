@@ -117,6 +117,10 @@ class LibavEncoder(Encoder):
         self._stream = stream
         self._num_packets = 0
 
+    def close(self) -> None:
+        """Free FFmpeg's side, two threads among it, at once: a collection might find it only much later."""
+        self._container.close()
+
     def corrections(self) -> list[tuple[int, bytes]]:
         """What the muxer went back for: flac's number of samples and checksum."""
         return self._outlet.corrections
