@@ -19,7 +19,7 @@ class Response:
     """One response with its arrivals.
 
     Attributes:
-        sent_ns: Last request byte written.
+        sent_ns: Just before the request was written, so that no part of the answer can be missed.
         arrivals_ns: When each piece of the body arrived.
         sizes: Bytes of each piece.
         complete: Whether the body ended as HTTP says it should.
@@ -82,8 +82,9 @@ class Connection:
             await self.open(slow=read_delay_s > 0)
         assert self._reader is not None
         assert self._writer is not None
-        self._writer.write(message)
+        # Before the write, not after it: the server may run, and answer, before the write returns.
         sent_ns = time.perf_counter_ns()
+        self._writer.write(message)
         lines = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {k.strip().lower(): v.strip() for k, v in (line.split(":", 1) for line in lines[1:] if line)}
         response = Response(int(lines[0].split()[1]), headers, sent_ns)

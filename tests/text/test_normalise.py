@@ -10,7 +10,7 @@ from firstaudio.text.normalise import Normaliser
 
 # Openers, closers and halves of everything that the scanner knows: random sums of them find every edge.
 SPACED_FRAGMENTS = r"""
-* ** _ ~~ ~ # - + = == ---- ` `` ``` ~~~ > | |---| [ ] ]( ( ) ! ![ [^1] < > </ <think> </think> <b> <br/> <!-- -->
+* ** _ ~~ ~ # - + = == ---- ` `` ``` ~~~ > | |---| [ ] ]( ( ) ! ![ [^1] < > </ <think> </think> <b> <br/> <!-- --> <speak>
 <a href=x> & amp; &lt; &#128512; &#0; \ http https:// www. ftp mailto: joe@ex.com @ /p?q=1 . , % " ' 1 12 1. a b
 x.y é é 你好 。 ก क् 😀
 """
@@ -159,6 +159,7 @@ def test_emoji_are_not_read(text: str, spoken: str):
         ("<THINKING>x</THINKING>Hello", "Hello"),
         ("Hello <think>and never", "Hello"),
         ("a<!-- note -->b <b>c</b><br>d<p class='x'>e</p>", "a b c d\n\ne"),
+        ("<speak>Hello<break time='3s'/>there, <prosody rate='slow'>friend</prosody></speak>", "Hello there, friend"),
         ("AT&amp;T &lt;&nbsp;5 &copy; &#39;q&#39; &notanentity; &#128512;", "AT&T < 5 © 'q' &notanentity;"),
     ],
 )

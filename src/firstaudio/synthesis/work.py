@@ -116,7 +116,9 @@ class UtteranceWork:
         self._note(made)
         if done and not self._trace.num_chunks:
             raise EmptyTextError(
-                f"nothing in the text can be spoken by voice {self._voice!r}; send words in its language", param="input"
+                f"without markup, emoji, code and <think> blocks nothing is left that voice {self._voice!r} can speak; "
+                "send words in its language",
+                param="input",
             )
         self._waiting_since_ns = self._clock()
         return StepResult(made, done, self.remaining_s())

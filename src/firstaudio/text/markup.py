@@ -64,7 +64,10 @@ TARGET_BLANK = re.compile(r"[ \t]+(?=[\"')])")
 TITLE = re.compile(r"[^\"'\n]+")
 
 BLOCK_TAGS = "address|article|blockquote|dd|div|dl|dt|h[1-6]|hr|li|ol|p|section|table|tr|ul"
-INLINE_TAGS = "a|abbr|b|br|cite|code|del|details|em|i|img|ins|kbd|mark|pre|s|small|span|strong|sub|summary|sup|td|th|u"
+INLINE_TAGS = (
+    "a|abbr|b|br|cite|code|del|details|em|i|img|ins|kbd|mark|pre|s|small|span|strong|sub|summary|sup|td|th|u"
+    "|speak|break|prosody|emphasis|voice"  # SSML's
+)
 TAG = re.compile(
     rf"</?(?:(?P<block>{BLOCK_TAGS})|(?P<inline>{INLINE_TAGS})|(?P<think>think|thinking))(?=[ \t/>])"
     r"(?:[ \t][^<>\n=]{0,64}=[^<>\n]{0,512})?[ \t]{0,8}/?>",

@@ -5,7 +5,8 @@ What is left out on purpose, all of it:
 - blocks of code (between lines of ``` or ~~~, also one that never ends): nobody wants to hear code;
 - `<think>` and `<thinking>` blocks, also one that never ends, and HTML comments;
 - emoji, zero-width and bidirectional controls, control characters, private-use characters, lone surrogates;
-- the marks of Markdown and of simple HTML (what they mark is read), lines of dashes, targets of links, footnote marks;
+- the marks of Markdown, of simple HTML and of SSML (what they mark is read, what they ask for is not done), lines of
+  dashes, targets of links, footnote marks;
 - user name, path and query of a URL; decoration (four and more equal marks in a row).
 
 Paragraphs, headings, list items and table rows are set apart by "\n\n"; all other white space is one space.
@@ -401,7 +402,7 @@ class Normaliser:
             self._until = _THINK_END
         if tag["block"]:
             self._writer.break_paragraph()
-        elif (tag["inline"] or "").lower() in ("br", "td", "th"):
+        elif (tag["inline"] or "").lower() in ("br", "td", "th", "break"):
             self._writer.space()
         return self._skip(len(tag.group()))
 

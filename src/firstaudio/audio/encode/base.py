@@ -38,7 +38,7 @@ class Encoder(ABC):
         """Encode what is held; gives the last bytes."""
         return self._take(to_int16(self._resampler.finish())) + self._end()
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 (wav and pcm hold nothing)
         """Free what the encoder holds, also before its end; idempotent. Nothing else may be called afterwards."""
 
     def corrections(self) -> list[tuple[int, bytes]]:
