@@ -13,6 +13,7 @@ import pytest
 
 from firstaudio.audio.chunk import Chunk, WordMark
 from firstaudio.config import Config, EngineConfig, StreamingConfig, SyntheticConfig
+from firstaudio.engines.espeak.engine import EspeakEngine
 from firstaudio.engines.synthetic import SyntheticEngine
 from firstaudio.errors import (
     EmptyTextError,
@@ -278,6 +279,22 @@ async def test_close_cancels_what_outlasts_the_drain_limit():
     stream = one.stream(Utterance(TEXT))
     await one.close(drain_s=0.01)
     assert stream.trace.outcome == "cancelled"
+
+
+class ClosesBadly(SyntheticEngine):
+    def close(self):
+        raise OSError("still busy")
+
+
+async def test_an_engine_that_cannot_be_closed_does_not_keep_the_others_open(caplog):
+    others = Config()
+    one = Synthesizer(others, engines={"synthetic": ClosesBadly(others), "espeak": EspeakEngine(others)})
+    children = len(psutil.Process().children())
+    await one.start()
+    await one.close()
+    assert len(psutil.Process().children()) == children
+    assert one.readiness.state == "closed"
+    assert "still busy" in caplog.text
 
 
 async def test_close_cancels_all_streams_at_once_not_one_step_after_the_other():

@@ -158,8 +158,11 @@ class Synthesizer:
         await asyncio.gather(*(stream.aclose() for stream in self._streams))
         for scheduler in self._schedulers.values():
             await scheduler.close()
-        for engine in self._engines.values():
-            await asyncio.to_thread(engine.close)
+        for name, engine in self._engines.items():
+            try:
+                await asyncio.to_thread(engine.close)
+            except Exception:  # the others are closed all the same
+                logger.exception("the %s engine could not be closed", name)
         self._readiness = Readiness("closed", 1.0, "closed")
 
     @property
