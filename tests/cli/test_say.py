@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import wave
 from pathlib import Path
 
@@ -33,9 +34,38 @@ def test_a_file_is_read_without_its_byte_order_mark():
     assert read_text("speech.txt") == "Grüße.\n"
 
 
-@pytest.mark.parametrize("text", ["long " * 1000, "nul \0 byte", "a/b/c", "."])
+@pytest.mark.parametrize(
+    "text", ["long " * 1000, "nul\0/byte", "yes and/or no", "see notes.txt .", "word/" * 1000, "3.14", "..."]
+)
 def test_what_is_no_file_is_a_text(text: str):
     assert text == read_text(text)
+
+
+@pytest.mark.parametrize("name", ["nofile.txt", "./nofile", "nowhere/NOTES.MD", "page.html"])
+def test_the_name_of_no_file_is_not_spoken(run, name: str):
+    result = run("say", name, "-o", "speech.wav")
+
+    assert (result.exit_code, list(Path().iterdir())) == (2, [])
+    assert result.stderr == (
+        f"firstaudio: cannot read {name}: No such file or directory; to say just that: echo {name} | firstaudio say -\n"
+    )
+
+
+@pytest.mark.parametrize("name", [".", "folder", "two words"])
+def test_a_directory_is_not_spoken(name: str):
+    Path(name).mkdir(exist_ok=True)
+
+    with pytest.raises(RequestError, match=r"Is a directory; to say just that: echo .*\| firstaudio say -$"):
+        read_text(name)
+
+
+def test_a_pipe_is_read():
+    reading, writing = os.pipe()
+    os.write(writing, b"Hello.")
+    os.close(writing)
+
+    assert read_text(f"/dev/fd/{reading}") == "Hello."
+    os.close(reading)
 
 
 def test_what_is_not_utf8_is_refused_with_a_way_out():

@@ -10,8 +10,8 @@ from firstaudio.text.normalise import Normaliser
 
 # Openers, closers and halves of everything that the scanner knows: random sums of them find every edge.
 SPACED_FRAGMENTS = r"""
-* ** _ ~~ ~ # - + = == ---- ` `` ``` ~~~ > | |---| [ ] ]( ( ) ! ![ [^1] < > </ <think> </think> <b> <br/> <!-- --> <speak>
-<a href=x> & amp; &lt; &#128512; &#0; \ http https:// www. ftp mailto: joe@ex.com @ /p?q=1 . , % " ' 1 12 1. a b
+* ** _ ~~ ~ # - + = == ---- ` `` ``` ~~~ > | |---| [ ] ]( ( ) ! ![ [^1] < > </ <think> </think> <b> <br/> <!-- -->
+<speak> <a href=x> & amp; &lt; &#128512; &#0; \ http https:// www. ftp mailto: joe@ex.com @ /p?q=1 . , % " ' 1 12 1. a b
 x.y é é 你好 。 ก क् 😀
 """
 BLANK_FRAGMENTS = (

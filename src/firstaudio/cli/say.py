@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shlex
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -26,6 +30,8 @@ DEFAULT_FORMAT = "wav"
 PRELOAD_RATE = 24_000  # of an encoder that is thrown away: its codec library loads before anybody waits for audio
 # Suffixes beside the formats' own.
 _OTHER_SUFFIXES = {".ogg": "opus", ".oga": "opus", ".wave": "wav", ".raw": "pcm"}
+# An argument that ends so was meant as the name of a file.
+_TEXT_SUFFIXES = (".txt", ".text", ".md", ".markdown", ".rst", ".htm", ".html", ".xml", ".tex", ".srt", ".log")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +165,8 @@ def read_text(argument: str) -> str:
     """The text to say: standard input for "-", the content of a file when one has that name, else the argument.
 
     Raises:
-        RequestError: The file or standard input is not UTF-8, or cannot be read.
+        RequestError: The file or standard input is not UTF-8, or cannot be read; the argument names a directory, or
+            looks like the name of a file that is not there.
     """
     try:
         if argument == STDIO:
@@ -178,10 +185,31 @@ def read_text(argument: str) -> str:
 
 
 def _is_file(argument: str) -> bool:
+    """Whether a file, a pipe or a device has that name; else it is a text. Raises RequestError when it is neither."""
     try:
-        return Path(argument).is_file()
-    except (OSError, ValueError):  # longer than a file name may be, or with a NUL in it: a text
+        is_directory = stat.S_ISDIR(os.stat(argument).st_mode)
+    except ValueError:  # no name has a NUL in it
         return False
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG or not _looks_like_path(argument):
+            return False
+        raise _no_text(argument, error.strerror) from error
+    if is_directory:
+        raise _no_text(argument, os.strerror(errno.EISDIR))
+    return True
+
+
+def _looks_like_path(argument: str) -> bool:
+    if any(character.isspace() for character in argument):
+        return False
+    has_separator = os.sep in argument or (os.altsep is not None and os.altsep in argument)
+    return has_separator or argument.lower().endswith(_TEXT_SUFFIXES)
+
+
+def _no_text(argument: str, reason: str) -> RequestError:
+    return RequestError(
+        f"cannot read {argument}: {reason}; to say just that: echo {shlex.quote(argument)} | firstaudio say -"
+    )
 
 
 def choose_format(asked: str | None, output: str | None) -> str:
