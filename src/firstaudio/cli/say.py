@@ -187,7 +187,7 @@ def read_text(argument: str) -> str:
 def _is_file(argument: str) -> bool:
     """Whether a file, a pipe or a device has that name; else it is a text. Raises RequestError when it is neither."""
     try:
-        is_directory = stat.S_ISDIR(os.stat(argument).st_mode)
+        is_directory = stat.S_ISDIR(os.stat(argument).st_mode)  # noqa: PTH116 -- to Path, "" is a directory
     except ValueError:  # no name has a NUL in it
         return False
     except OSError as error:
