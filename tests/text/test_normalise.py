@@ -176,6 +176,7 @@ def test_html_and_thoughts(text: str, spoken: str):
         ("Mail joe.b@example.co.uk!", "Mail joe dot b at example dot co dot uk!"),
         ("看https://example.com/页面。", "看 example dot com 页面。"),
         ("https://example.com/" + "x" * 5000 + " end", "example dot com end"),
+        ("www.example.org\0 or http://example.org\u202e\x07 x", "example dot org or example dot org x"),
         ("http:// and @home and www.", "http:// and @home and www."),
     ],
 )

@@ -26,7 +26,7 @@ TOKEN = re.compile(
 )
 WORD = re.compile(r"[A-Za-z0-9]{1,64}")
 EMAIL = re.compile(r"(?:mailto:)?[A-Za-z0-9][\w.%+-]{0,63}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,4}", re.ASCII)
-URL_CHAR = r"[^\s<>\"`\[\]|\\^{}\u2e80-\U0010ffff]"
+URL_CHAR = rf"[^\s{BLANK}{INVISIBLE}<>\"`\[\]|\\^{{}}\u2e80-\U0010ffff]"
 URL = re.compile(rf"(?:(?i:https?|ftp)://|www\.(?=[A-Za-z0-9])){URL_CHAR}{{1,{MAX_URL}}}")
 URL_TAIL = re.compile(r"[.,;:!?'\")*_~»”’]+\Z")
 WORD_UNDECIDED = re.compile(
