@@ -19,6 +19,7 @@ from firstaudio.engines.espeak.library import Espeak
 
 FOX = "The quick brown fox jumps over the lazy dog, and then it runs away."
 VOICED = "Mary had a little lamb whose fleece was white as snow"
+LETTERS, NUMBERS, FEW = (16, 20, 24, 30, 40, 60, 100, 200), (5, 20, 40, 60, 80), (3, 4, 8)
 QUIET = 60  # of 32768
 MIN_PAUSE_S = 0.05
 
@@ -72,6 +73,17 @@ def main() -> None:
     print("\nmark | pause, ms")
     for mark in (",", ";", ":", ".", "!", "?", " -", "\n\n"):
         print(f"{mark!r:6} | {pauses_ms(speak(espeak, f'One two three{mark} Four five six.')[0], hz)}")
+    print("\nmade of | seconds a piece, by number of pieces (less: lost)")
+    for piece, counts in (
+        ("w", LETTERS),
+        ("x", LETTERS),
+        ("7", LETTERS),
+        ("ha", LETTERS),
+        ("3497 ", NUMBERS),
+        ("I ", FEW),
+    ):
+        lengths = [(count, len(speak(espeak, piece * count)[0]) / hz / count) for count in counts]
+        print(f"{piece!r:7} | " + ", ".join(f"{count}: {each:.2f}" for count, each in lengths))
     print("\ncharacters | first callback, ms | samples of the first callbacks | RTF")
     for times in (1, 8, 64):
         timed = []
