@@ -6,8 +6,10 @@ arrives where the caller is.
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
@@ -83,7 +85,9 @@ def embedded(config: Config, engines: Mapping[str, Engine] | None = None) -> Ite
         ConfigError: An engine is unknown or lacks something.
         NotReadyError: An engine cannot start.
     """
-    with start_blocking_portal() as portal:
+    with ExitStack() as stack:
+        with _interrupt_later():
+            portal = stack.enter_context(start_blocking_portal())
         synthesizer = Synthesizer(config, engines)
         try:
             try:
@@ -93,3 +97,19 @@ def embedded(config: Config, engines: Mapping[str, Engine] | None = None) -> Ite
             yield EmbeddedSynthesizer(portal, synthesizer)
         finally:
             portal.call(synthesizer.close)
+
+
+@contextmanager
+def _interrupt_later() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the block: a portal that is interrupted while it starts never ends."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    interrupts: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if interrupts:
+            signal.raise_signal(signal.SIGINT)
