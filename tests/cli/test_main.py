@@ -86,6 +86,28 @@ def test_an_expected_error_is_one_sentence_and_an_exit_code(run, failing, error:
     assert (exit_code, b"", "firstaudio: it broke\n") == (result.exit_code, result.stdout, result.stderr)
 
 
+@pytest.mark.parametrize(
+    ("closed", "arguments", "told"),
+    [
+        ("<&-", "say - -o speech.wav", "firstaudio: there is no standard input: it is closed;"),
+        (">&-", "say Hello. -o -", "firstaudio: -o - writes audio to standard output, which is closed;"),
+    ],
+)
+def test_a_closed_stream_is_one_sentence(closed: str, arguments: str, told: str):
+    script = f'exec "$@" {arguments} {closed}'
+    ended = subprocess.run(["sh", "-c", script, "sh", *COMMAND], stderr=subprocess.PIPE, text=True, check=False)
+
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert ended.stderr.startswith(told)
+
+
+def test_talk_to_a_closed_stderr_does_not_end_up_among_the_data():
+    script = 'exec "$@" say nofile.txt -o - 2>&-'
+    ended = subprocess.run(["sh", "-c", script, "sh", *COMMAND], stdout=subprocess.PIPE, check=False)
+
+    assert (ended.returncode, ended.stdout) == (2, b"")
+
+
 def test_an_error_of_the_system_is_one_sentence(run, failing):
     failing(PermissionError(13, "Permission denied", "/somewhere"))
     result = run("voices")

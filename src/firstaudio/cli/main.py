@@ -59,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Without the program's name; None takes those of the process.
     """
+    if sys.stderr is None:  # closed: talk would go to stdout, among the data
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 -- for the rest of the process
     command = typer.main.get_command(app)
     try:
         command.main(arguments, prog_name="firstaudio")

@@ -134,8 +134,8 @@ def say(
     Without -o it is played as it is made. Figures (time to first audio, length, real-time factor) go to stderr, or
     as JSON to stdout. A file appears only when it is complete.
     """
-    if output == STDIO and (json_ or sys.stdout.isatty()):
-        raise ConfigError("-o - writes audio to standard output: redirect it, and leave --json away")
+    if output == STDIO:
+        _check_stdout(json_)
     from firstaudio.audio.encode import make_encoder
     from firstaudio.cli.embedded import embedded
     from firstaudio.cli.progress import progress_for
@@ -161,6 +161,14 @@ def say(
         print(figures, file=sys.stderr)
 
 
+def _check_stdout(json_: bool) -> None:
+    """Raise ConfigError when audio cannot go to standard output."""
+    if sys.stdout is None:
+        raise ConfigError("-o - writes audio to standard output, which is closed; redirect it, or write with -o FILE")
+    if json_ or sys.stdout.isatty():
+        raise ConfigError("-o - writes audio to standard output: redirect it, and leave --json away")
+
+
 def read_text(argument: str) -> str:
     """The text to say: standard input for "-", the content of a file when one has that name, else the argument.
 
@@ -170,7 +178,7 @@ def read_text(argument: str) -> str:
     """
     try:
         if argument == STDIO:
-            return sys.stdin.buffer.read().decode("utf-8-sig")
+            return _read_stdin().decode("utf-8-sig")
         if _is_file(argument):
             return Path(argument).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -182,6 +190,12 @@ def read_text(argument: str) -> str:
     except OSError as error:
         raise RequestError(f"cannot read {argument}: {error.strerror}") from error
     return argument
+
+
+def _read_stdin() -> bytes:
+    if sys.stdin is None:
+        raise RequestError("there is no standard input: it is closed; pipe a text into it, or give one as the argument")
+    return sys.stdin.buffer.read()
 
 
 def _is_file(argument: str) -> bool:
