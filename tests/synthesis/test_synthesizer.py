@@ -281,6 +281,22 @@ async def test_close_cancels_what_outlasts_the_drain_limit():
     assert stream.trace.outcome == "cancelled"
 
 
+class StartsBadly(SyntheticEngine):
+    def start(self):
+        raise OSError("no such device")
+
+
+async def test_an_engine_that_cannot_start_is_what_readiness_tells():
+    one = Synthesizer(config(), engines={"good": SyntheticEngine(config()), "bad": StartsBadly(config())})
+    with pytest.raises(OSError, match="no such device"):
+        await one.start()
+    assert one.readiness.state == "failed"
+    assert "no such device" in one.readiness.message
+    with pytest.raises(NotReadyError, match="failed"):
+        one.stream(Utterance("x"))
+    await one.close()
+
+
 class ClosesBadly(SyntheticEngine):
     def close(self):
         raise OSError("still busy")

@@ -140,8 +140,9 @@ class Synthesizer:
             self._readiness = Readiness("starting", index / len(self._engines), f"starting the {name} engine")
             try:
                 await asyncio.to_thread(engine.start)
-            except FirstaudioError as error:
-                self._readiness = Readiness("failed", index / len(self._engines), error.message)
+            except Exception as error:
+                message = error.message if isinstance(error, FirstaudioError) else f"the {name} engine: {error!r}"
+                self._readiness = Readiness("failed", index / len(self._engines), message)
                 raise
             info = engine.info
             self._schedulers[name] = StepScheduler(
