@@ -92,6 +92,11 @@ def test_an_alias_speaks_any_language(espeak):
     assert duration_s(speak(espeak, "Bonjour tout le monde", "alloy", "fr")) > 0.8
 
 
+def test_every_voice_speaks_the_language_that_it_is_listed_with(espeak):
+    voices = [voice for voice in espeak.voices() if voice.alias_of is None]
+    assert [espeak.resolve(v.id, v.language) for v in voices] == [(v.id, v.language) for v in voices]
+
+
 def test_a_voice_may_carry_a_variant(espeak):
     assert espeak.resolve("en-US+F3", None) == ("en-us+f3", "en-us")
     assert espeak.resolve("en", "en-us") == ("en-us", "en-us")

@@ -117,7 +117,7 @@ class VoiceTable:
                 f"no variant {variant[:80]!r} of voice {base!r}; variants: {', '.join(sorted(self._variants))}",
                 param="voice",
             )
-        if language and self._language(language) != key:
+        if language and self._by_id[self._language(language)].language != self._by_id[key].language:
             raise UnknownLanguageError(
                 f"voice {voice!r} speaks {self._by_id[key].language!r}, not {language!r}; "
                 f"leave the language out or use a voice such as 'alloy' that speaks any language",
