@@ -7,6 +7,7 @@ import wave
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from firstaudio.audio.decode import decode
@@ -168,15 +169,23 @@ def test_a_slow_reader_parks_its_stream(tools: Any):
 
 
 def test_a_hundred_clients_that_leave_at_any_point_leave_nothing_behind(tools: Any):
-    with tools.run(tools.settings(synthetic=SLOW)) as running:
-        for index in range(100):
-            connection = running.ask(input="word " * 100, response_format=FORMATS[index % 6])
-            if index % 3:
+    process = psutil.Process()
+
+    def leave(running: Any, number: int) -> None:
+        for index in range(number):
+            whole = {"stream": False} if index % 5 == 0 else {}
+            connection = running.ask(input="word " * 100, response_format=FORMATS[index % 6], **whole)
+            if index % 3 and not whole:
                 connection.recv(1 + 997 * index)
             connection.close()
-        synthesizer = running.service.synthesizer
-        tools.eventually(lambda: synthesizer.num_streams == 0)
+        tools.eventually(lambda: running.service.synthesizer.num_streams == 0)
         tools.eventually(lambda: not running.server.server_state.tasks)
+
+    with tools.run(tools.settings(synthetic=SLOW)) as running:
+        leave(running, 60)  # every thread of every pool is there now
+        files, threads = process.num_fds(), process.num_threads()
+        leave(running, 100)
+        tools.eventually(lambda: process.num_threads() <= threads and process.num_fds() <= files)
         assert running.speak().status == 200
 
 

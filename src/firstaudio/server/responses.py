@@ -70,12 +70,16 @@ class SpeechResponse(Response):
             delivery.cancel()
             await asyncio.wait((delivery, departure))
             await self._stream.aclose()
+            self._release()
             self._log()
         if not delivery.cancelled():
             delivery.result()
 
     async def _deliver(self, send: Send) -> None:
         raise NotImplementedError
+
+    def _release(self) -> None:
+        """Free what delivery held; it has ended."""
 
     def _check_complete(self, num_samples: int) -> None:
         """Raise unless the stream ended because everything was said, and was audible."""
@@ -134,6 +138,9 @@ class StreamedResponse(SpeechResponse):
             if not self._started:
                 raise
             await self._fail(send, error)
+
+    def _release(self) -> None:
+        self._encoder.close()
 
     async def _speak(self, send: Send) -> None:
         num_samples = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from tempfile import SpooledTemporaryFile
 from types import TracebackType
@@ -35,6 +36,8 @@ class Spool:
         self._batch_samples = int(BATCH_S * sample_rate)
         self._batch: list[NDArray[np.int16]] = []
         self._num_waiting = 0
+        self._busy = threading.Lock()
+        self._left = False
         # Closed in __exit__.
         self._file = cast(BinaryIO, SpooledTemporaryFile(max_size=MAX_MEMORY_BYTES))  # noqa: SIM115
         self._encoder = FileEncoder(encoder, self._file)
@@ -43,7 +46,8 @@ class Spool:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._file.close()
+        self._left = True
+        self._close_if_idle()
 
     async def push(self, pcm: NDArray[np.int16]) -> None:
         """Take samples, shape (num_samples,)."""
@@ -61,13 +65,30 @@ class Spool:
         batch, self._batch, self._num_waiting = self._batch, [], 0
         return batch
 
+    # In a thread, which goes on when whoever waits for it is cancelled.
+
     def _encode(self, batch: Sequence[NDArray[np.int16]]) -> None:
-        for pcm in batch:
-            self._encoder.push(pcm)
+        with self._busy:
+            for pcm in batch:
+                self._encoder.push(pcm)
+        if self._left:
+            self._close_if_idle()
 
     def _complete(self, batch: Sequence[NDArray[np.int16]]) -> int:
         self._encode(batch)
-        self._encoder.finish()
-        num_bytes = self._file.tell()
-        self._file.seek(0)
+        if self._left:
+            return 0
+        with self._busy:
+            self._encoder.finish()
+            num_bytes = self._file.tell()
+            self._file.seek(0)
+        if self._left:
+            self._close_if_idle()
         return num_bytes
+
+    def _close_if_idle(self) -> None:
+        """Close now, or leave it to the thread that still encodes."""
+        if self._busy.acquire(blocking=False):
+            self._encoder.close()
+            self._file.close()
+            self._busy.release()

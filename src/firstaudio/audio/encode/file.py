@@ -24,6 +24,10 @@ class FileEncoder:
         """Encode and write samples at the source's rate."""
         self._file.write(self._encoder.push(pcm))
 
+    def close(self) -> None:
+        """Free what the encoder holds, also before its end; the file stays open."""
+        self._encoder.close()
+
     def finish(self) -> None:
         """Write the rest; leaves the file open, positioned at its end."""
         self._file.write(self._encoder.finish())
