@@ -85,7 +85,9 @@ def test_what_is_not_utf8_is_refused_with_a_way_out():
         (None, "speech", "wav"),
         (None, "/dev/null", "wav"),
         (None, "speech.OGG", "opus"),
-        ("pcm", "speech.wav", "pcm"),
+        ("pcm", "speech.data", "pcm"),
+        ("wav", "speech.WAVE", "wav"),
+        ("opus", "speech.oga", "opus"),
         *((None, f"speech.{spec.extension}", name) for name, spec in FORMATS.items()),
     ],
 )
@@ -96,6 +98,18 @@ def test_the_format_is_asked_for_or_goes_with_the_name(asked: str | None, output
 @pytest.mark.parametrize(("asked", "output"), [("mp4", None), (None, "speech.mp4")])
 def test_a_format_that_nobody_writes_is_answered_with_the_known_ones(asked: str | None, output: str | None):
     with pytest.raises(UnknownFormatError, match="mp3, opus, aac, flac, wav, pcm"):
+        choose_format(asked, output)
+
+
+@pytest.mark.parametrize(
+    ("asked", "output", "ways_out"),
+    [
+        ("wav", "speech.mp3", "leave --format away to get mp3, or name the file speech.wav"),
+        ("flac", "some/speech.OGG", "leave --format away to get opus, or name the file speech.flac"),
+    ],
+)
+def test_a_file_is_not_named_after_another_format(asked: str, output: str, ways_out: str):
+    with pytest.raises(RequestError, match=f"^--format {asked} does not go with the name {output}: {ways_out}$"):
         choose_format(asked, output)
 
 

@@ -207,7 +207,7 @@ def _is_file(argument: str) -> bool:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG or not _looks_like_path(argument):
             return False
-        raise _no_text(argument, error.strerror) from error
+        raise _no_text(argument, error.strerror or repr(error)) from error
     if is_directory:
         raise _no_text(argument, os.strerror(errno.EISDIR))
     return True
@@ -227,15 +227,27 @@ def _no_text(argument: str, reason: str) -> RequestError:
 
 
 def choose_format(asked: str | None, output: str | None) -> str:
-    """The format that was asked for, else the one of the file's suffix, else wav. Raises UnknownFormatError."""
+    """The format that was asked for, else the one of the file's suffix, else wav.
+
+    Raises:
+        UnknownFormatError: There is no such format, or none goes with the suffix.
+        RequestError: The suffix is that of another format than the one that was asked for.
+    """
     from firstaudio.audio.encode import FORMATS, audio_format
 
-    if asked is not None:
-        return audio_format(asked.lower()).name
     suffix = Path(output).suffix.lower() if output not in (None, STDIO) else ""
+    name = _OTHER_SUFFIXES.get(suffix, suffix.removeprefix("."))
+    if asked is not None:
+        wanted = audio_format(asked.lower())
+        if name in FORMATS and name != wanted.name:
+            raise RequestError(
+                f"--format {wanted.name} does not go with the name {output}: "
+                f"leave --format away to get {name}, or name the file {Path(str(output)).stem}.{wanted.extension}",
+                param="format",
+            )
+        return wanted.name
     if not suffix:
         return DEFAULT_FORMAT
-    name = _OTHER_SUFFIXES.get(suffix, suffix.removeprefix("."))
     if name not in FORMATS:
         known = ", ".join(FORMATS)
         raise UnknownFormatError(f"no format goes with {suffix}; add --format with one of {known}", param="format")
