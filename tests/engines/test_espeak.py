@@ -106,6 +106,12 @@ def test_a_voice_may_carry_a_variant(espeak):
     ("voice", "language", "error", "message"),
     [
         ("nvoa", None, UnknownVoiceError, "did you mean 'nova'"),
+        (
+            "nope",
+            None,
+            UnknownVoiceError,
+            "^no voice 'nope'; `firstaudio voices` or GET /v1/audio/voices lists them all$",
+        ),
         ("en-us+zzz", None, UnknownVoiceError, "variants: adam"),
         ("alloy", "xx", UnknownLanguageError, "no language 'xx'"),
         ("alloy", "en-zz", UnknownLanguageError, "en-us"),

@@ -34,6 +34,9 @@ LANGUAGE_ALIASES = {
     "ru-ru": "ru",
 }
 
+# Any two-letter tag is close to something that it has nothing to do with.
+SHORTEST_HINT = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Alias:
@@ -138,11 +141,11 @@ class VoiceTable:
         return tag
 
     def _nearest(self, name: str) -> str:
-        names = [*self._aliases, *self._by_id]
-        close = difflib.get_close_matches(name.lower()[:80], names, n=3, cutoff=0.5)
+        names = [known for known in (*self._aliases, *self._by_id) if len(known) >= SHORTEST_HINT]
+        close = difflib.get_close_matches(name.lower()[:80], names, n=3, cutoff=0.6)
         close = close or [key for key in self._by_id if key.split("-")[0] == name.lower().split("-")[0]][:3]
         hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ";"
-        return f"{hint} GET /v1/audio/voices or `firstaudio voices` lists them all"
+        return f"{hint} `firstaudio voices` or GET /v1/audio/voices lists them all"
 
 
 def _join(base: str, variant: str) -> str:
