@@ -14,6 +14,7 @@ import soundfile
 from firstaudio.audio.decode import decode
 from firstaudio.audio.encode import FORMATS
 from firstaudio.cli.say import choose_format, read_text
+from firstaudio.engines.espeak.engine import PITCH_FACTORS
 from firstaudio.errors import RequestError, UnknownFormatError
 
 TEXT = "Hello there, this is a short text. It has two sentences."
@@ -180,6 +181,12 @@ def test_speed_and_pitch_are_heard(run):
 
     assert 0.4 < len(fast) / len(natural) < 0.6
     assert natural != high
+
+
+def test_the_help_states_the_pitch_of_the_default_engine(run):
+    shown = " ".join(run("say", "--help").stdout.decode().split())
+
+    assert f"1.0 is natural; espeak does {PITCH_FACTORS[0]:g} to {PITCH_FACTORS[-1]:g}." in shown
 
 
 def test_without_a_file_the_speech_is_played(run, sound):

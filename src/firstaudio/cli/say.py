@@ -117,7 +117,7 @@ def say(
     ] = None,
     lang: Annotated[str | None, typer.Option(metavar="TAG", help="Language; default: the voice's own.")] = None,
     speed: Annotated[float, typer.Option(metavar="FACTOR", help="0.25 to 4.0.")] = 1.0,
-    pitch: Annotated[float, typer.Option(metavar="FACTOR", help="1.0 is natural.")] = 1.0,
+    pitch: Annotated[float, typer.Option(metavar="FACTOR", help="1.0 is natural; espeak does 0.7 to 1.63.")] = 1.0,
     format_: Annotated[
         str | None,
         typer.Option(
