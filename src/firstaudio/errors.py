@@ -7,7 +7,7 @@ FirstaudioError
 │   ├── BodyTooLargeError, UnsupportedMediaTypeError, UnauthorizedError
 │   └── OverloadedError, NotReadyError   nothing is wrong with the request: come back later
 ├── EngineError             the engine failed (5xx)
-│   └── WorkerDiedError, StepTimeoutError
+│   └── WorkerDiedError, StepTimeoutError   the same request will probably succeed
 ├── ConfigError             the operator can mend it
 │   └── MissingExtraError
 └── BenchError              the harness could not measure
@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
+
+SEND_AGAIN = "nothing is wrong with the request: send it again"
 
 
 class FirstaudioError(Exception):
@@ -129,9 +131,14 @@ class EngineError(FirstaudioError):
     Args:
         message: What happened.
         retryable: Whether the same step may succeed on another worker.
+
+    Attributes:
+        next_step: What a client should do about it; empty where nobody knows. It is no part of the message, because an
+            engine that fails while it starts has no client.
     """
 
     code = "engine_error"
+    next_step: ClassVar[str] = ""
 
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
@@ -142,6 +149,7 @@ class WorkerDiedError(EngineError):
     """A worker process ended in the middle of its work."""
 
     code = "worker_died"
+    next_step = SEND_AGAIN
 
     def __init__(self, message: str) -> None:
         super().__init__(message, retryable=True)
@@ -151,6 +159,7 @@ class StepTimeoutError(EngineError):
     """A step took longer than its limit; its worker was stopped."""
 
     code = "step_timeout"
+    next_step = SEND_AGAIN
 
     def __init__(self, message: str) -> None:
         super().__init__(message, retryable=True)
@@ -202,6 +211,8 @@ OUTSIDE: dict[type[FirstaudioError], Outside] = {
     OverloadedError: Outside(429, "rate_limit_error", 1),
     NotReadyError: Outside(503, "server_error", 3),
     EngineError: Outside(500, "server_error", 1),
+    WorkerDiedError: Outside(503, "server_error", 1),
+    StepTimeoutError: Outside(503, "server_error", 1),
     ConfigError: Outside(500, "server_error", 2),
     BenchError: Outside(500, "server_error", 1),
     FirstaudioError: Outside(500, "server_error", 1),

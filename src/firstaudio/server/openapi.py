@@ -29,7 +29,7 @@ _PROBLEMS = {
     415: "The body is not plain JSON.",
     429: "One more stream would make listeners stutter; Retry-After says when to come back.",
     500: "The engine failed before the first audio.",
-    503: "The engines are starting, or the server is shutting down; Retry-After says when to come back.",
+    503: "The engines are starting, a worker died, or the server is shutting down; Retry-After says when to come back.",
 }
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
 _SPEECH_HEADERS: dict[str, str] = {

@@ -13,15 +13,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from firstaudio.errors import (
+    EngineError,
     FirstaudioError,
-    NotReadyError,
     OverloadedError,
     RequestError,
     UnauthorizedError,
     outside,
 )
 
-NOT_READY_RETRY_S = 1
+UNAVAILABLE_RETRY_S = 1
 MAX_ECHO_CHARS = 60
 
 
@@ -39,19 +39,22 @@ def envelope(message: str, *, kind: str, code: str, param: str | None = None) ->
 def describe(error: FirstaudioError) -> dict[str, Any]:
     """The body of the response to `error`."""
     param = error.param if isinstance(error, RequestError) else None
-    return envelope(error.message, kind=outside(error).openai_type, code=error.code, param=param)
+    next_step = error.next_step if isinstance(error, EngineError) else ""
+    message = f"{error.message}; {next_step}" if next_step else error.message
+    return envelope(message, kind=outside(error).openai_type, code=error.code, param=param)
 
 
 def respond(error: FirstaudioError) -> Response:
     """The response to `error`, with the headers that its status asks for."""
     headers = {}
+    status = outside(error).http_status
     if isinstance(error, OverloadedError):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
-    elif isinstance(error, NotReadyError):
-        headers["Retry-After"] = str(NOT_READY_RETRY_S)
+    elif status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(UNAVAILABLE_RETRY_S)
     elif isinstance(error, UnauthorizedError):
         headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(describe(error), outside(error).http_status, headers)
+    return JSONResponse(describe(error), status, headers)
 
 
 def respond_unexpected(request_id: str) -> Response:

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from firstaudio import __version__
-from firstaudio.server.problems import NOT_READY_RETRY_S
+from firstaudio.server.problems import UNAVAILABLE_RETRY_S
 from firstaudio.server.schemas import HealthReport, ServiceCard
 from firstaudio.server.service import service_of
 
@@ -53,7 +53,7 @@ def _report(request: Request, response: Response, healthy: tuple[str, ...]) -> H
     readiness = service_of(request).synthesizer.readiness
     if readiness.state not in healthy:
         response.status_code = 503
-        response.headers["Retry-After"] = str(NOT_READY_RETRY_S)
+        response.headers["Retry-After"] = str(UNAVAILABLE_RETRY_S)
     response.headers["Cache-Control"] = "no-store"
     return HealthReport(
         status=readiness.state, progress=readiness.progress, message=readiness.message, version=__version__
