@@ -93,10 +93,10 @@ class Running:
     def connect(self) -> socket.socket:
         return socket.create_connection((self.host, self.port), timeout=TIMEOUT_S)
 
-    def ask(self, **fields: Any) -> socket.socket:
+    def ask(self, version: str = "1.1", /, **fields: Any) -> socket.socket:
         """A connection on which a speech request has been sent and nothing read."""
         body = json.dumps({"input": "Hello world!"} | fields).encode()
-        head = f"POST /v1/audio/speech HTTP/1.1\r\nHost: test\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"POST /v1/audio/speech HTTP/{version}\r\nHost: test\r\nContent-Length: {len(body)}\r\n\r\n"
         connection = self.connect()
         connection.sendall(head.encode() + body)
         return connection

@@ -48,6 +48,24 @@ def test_a_whole_wav_states_its_true_size(server: Any):
     assert int.from_bytes(body[4:8], "little") == len(body) - 8
 
 
+def test_http_1_0_gets_the_whole_audio_with_its_length(server: Any, tools: Any):
+    with server.ask("1.0", input=TEXT, response_format="wav") as connection:
+        head, _, body = tools.read_all(connection).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"transfer-encoding" not in head.lower()
+    assert f"content-length: {len(body)}\r\n".encode() in head + b"\r\n"
+    assert body == server.speak(input=TEXT, response_format="wav", stream=False).body
+
+
+def test_http_1_0_cannot_carry_events(server: Any, tools: Any):
+    with server.ask("1.0", model="synthetic", stream_format="sse") as connection:
+        head, _, body = tools.read_all(connection).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    error = json.loads(body)["error"]
+    assert error["param"] == "stream_format"
+    assert "proxy_http_version 1.1;" in error["message"]
+
+
 def test_the_short_names_of_the_old_server_work(server: Any):
     body = json.dumps({"text": "Hello world!", "lang": "en-us", "format": "pcm", "stream": True}).encode()
     old = server.request("POST", "/v1/audio/speech", body, content_type="application/json")

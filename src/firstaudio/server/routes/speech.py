@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from fastapi import APIRouter, Request
@@ -26,13 +27,15 @@ async def speak(request: Request) -> Response:
     """Speak a text, as OpenAI's endpoint does; the audio begins to arrive while the rest is still being made.
 
     The status is sent with the first audio. A failure after it breaks the connection, or, in events, ends them with
-    `speech.audio.error`: a body that ends cleanly is complete.
+    `speech.audio.error`: a body that ends cleanly is complete. A client of HTTP/1.0 gets the whole audio at once.
     """
     service = service_of(request)
     trace = Trace(request_id=request.state.request_id)
     body = await read_body(request, service.config.server.max_body_bytes)
     with trace.stage("text_processing"):
         order = read_order(body, service.config.server)
+        if request.scope["http_version"] == "1.0":
+            order = _for_http_1_0(order)
     stream = service.synthesizer.stream(order.utterance(trace.request_id), trace, partial(output_rate, order.format))
     try:
         _check_word_timing(service, order, stream)
@@ -40,6 +43,17 @@ async def speak(request: Request) -> Response:
     except BaseException:
         await stream.aclose()
         raise
+
+
+def _for_http_1_0(order: SpeechOrder) -> SpeechOrder:
+    """HTTP/1.0 knows no chunks: a body has a length, or else its end cannot be told from a broken connection."""
+    if order.delivery == "sse":
+        raise RequestError(
+            "events cannot be sent over HTTP/1.0; use HTTP/1.1 (behind nginx: proxy_http_version 1.1;), "
+            "or leave stream_format out",
+            param="stream_format",
+        )
+    return replace(order, delivery="whole")
 
 
 def _check_word_timing(service: Service, order: SpeechOrder, stream: SpeechStream) -> None:
