@@ -9,6 +9,7 @@ import pytest
 from firstaudio import errors
 from firstaudio.errors import (
     OUTSIDE,
+    BodyTimeoutError,
     BodyTooLargeError,
     ConfigError,
     EmptyTextError,
@@ -43,6 +44,7 @@ CLASSES = [cls for cls in _classes() if cls.__module__ == errors.__name__]
         (EmptyTextError("nothing to say"), Outside(400, "invalid_request_error", 2)),
         (UnknownModelError("no such model"), Outside(404, "invalid_request_error", 2)),
         (BodyTooLargeError("too large"), Outside(413, "invalid_request_error", 2)),
+        (BodyTimeoutError("too slow"), Outside(408, "invalid_request_error", 2)),
         (OverloadedError("full", retry_after_s=1.0), Outside(429, "rate_limit_error", 1)),
         (NotReadyError("starting"), Outside(503, "server_error", 3)),
         (EngineError("cannot"), Outside(500, "server_error", 1)),

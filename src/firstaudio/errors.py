@@ -4,7 +4,7 @@ FirstaudioError
 ├── RequestError            the caller can mend it (4xx)
 │   ├── UnknownVoiceError, UnknownModelError, UnknownLanguageError, UnknownFormatError
 │   ├── TextTooLongError, EmptyTextError
-│   ├── BodyTooLargeError, UnsupportedMediaTypeError, UnauthorizedError
+│   ├── BodyTooLargeError, BodyTimeoutError, UnsupportedMediaTypeError, UnauthorizedError
 │   └── OverloadedError, NotReadyError   nothing is wrong with the request: come back later
 ├── EngineError             the engine failed (5xx)
 │   └── WorkerDiedError, StepTimeoutError   the same request will probably succeed
@@ -90,6 +90,12 @@ class BodyTooLargeError(RequestError):
     """The request body is larger than the configured limit."""
 
     code = "body_too_large"
+
+
+class BodyTimeoutError(RequestError):
+    """The request body did not arrive in time."""
+
+    code = "body_timeout"
 
 
 class UnsupportedMediaTypeError(RequestError):
@@ -206,6 +212,7 @@ OUTSIDE: dict[type[FirstaudioError], Outside] = {
     RequestError: Outside(400, "invalid_request_error", 2),
     UnknownModelError: Outside(404, "invalid_request_error", 2),
     BodyTooLargeError: Outside(413, "invalid_request_error", 2),
+    BodyTimeoutError: Outside(408, "invalid_request_error", 2),
     UnsupportedMediaTypeError: Outside(415, "invalid_request_error", 2),
     UnauthorizedError: Outside(401, "authentication_error", 2),
     OverloadedError: Outside(429, "rate_limit_error", 1),

@@ -114,6 +114,15 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_harms_nobody(server: Any
     assert server.speak().status == 200
 
 
+def test_a_body_that_never_arrives_completely_is_408_and_ends_the_connection(tools: Any):
+    with tools.run(tools.settings(body_timeout_s=0.05)) as impatient, impatient.connect() as connection:
+        connection.sendall(b"POST /v1/audio/speech HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+        head, _, body = tools.read_all(connection).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 408 ")
+        assert b"\r\nconnection: close" in head.lower()
+        assert json.loads(body)["error"]["code"] == "body_timeout"
+
+
 def test_an_unknown_path_is_404(server: Any):
     reply = server.get("/v1/nothing")
     assert (reply.status, reply.error["code"]) == (404, "not_found")

@@ -51,7 +51,7 @@ class Body:
 
     async def read(self, max_bytes: int) -> bytes:
         scope = {"type": "http", "method": "POST", "headers": self._headers}
-        return await read_body(Request(scope, self.receive), max_bytes)
+        return await read_body(Request(scope, self.receive), ServerConfig(max_body_bytes=max_bytes))
 
 
 def test_openais_smallest_request_gets_openais_defaults():

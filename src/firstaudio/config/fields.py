@@ -42,6 +42,7 @@ class ServerConfig:
     ] = ()
     max_input_chars: Annotated[int, Ge(1), Help("longest text of one request, in characters")] = 50_000
     max_body_bytes: Annotated[int, Ge(1024), Help("largest request body, in bytes")] = 1_048_576
+    body_timeout_s: Annotated[float, Gt(0), Help("how long a request body may take to arrive, in seconds")] = 30.0
     unknown_fields: Annotated[
         Literal["reject", "ignore"],
         Help("what to do with request fields that nobody knows; ignored ones are named in a header"),

@@ -25,6 +25,7 @@ _PROBLEMS = {
     400: "The request cannot be served as it is; `param` names the field.",
     401: "API keys are on, and the request carries none that is known.",
     404: "There is nothing by that name.",
+    408: "The body did not arrive in time.",
     413: "The body is longer than the server accepts.",
     415: "The body is not plain JSON.",
     429: "One more stream would make listeners stutter; Retry-After says when to come back.",
@@ -87,7 +88,7 @@ SPEECH_OPERATION: dict[str, Any] = {
                 name: {"description": text, "schema": {"type": "string"}} for name, text in _SPEECH_HEADERS.items()
             },
         },
-        **problems(400, 401, 404, 413, 415, 429, 500, 503),
+        **problems(400, 401, 404, 408, 413, 415, 429, 500, 503),
     },
     "openapi_extra": {
         "requestBody": {

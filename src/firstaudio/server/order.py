@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from starlette.requests import Request
 
 from firstaudio.config import ServerConfig
 from firstaudio.errors import (
+    BodyTimeoutError,
     BodyTooLargeError,
     EmptyTextError,
     RequestError,
@@ -105,24 +107,27 @@ class SpeechOrder:
         )
 
 
-async def read_body(request: Request, max_bytes: int) -> bytes:
+async def read_body(request: Request, limits: ServerConfig) -> bytes:
     """The body of a JSON request.
 
     Raises:
         UnsupportedMediaTypeError: The body is declared to be something else than plain JSON.
-        BodyTooLargeError: It is longer than `max_bytes`, declared or counted.
+        BodyTooLargeError: It is longer than `limits.max_body_bytes`, declared or counted.
+        BodyTimeoutError: It did not arrive completely within `limits.body_timeout_s`.
         starlette.requests.ClientDisconnect: The client went away.
     """
     _check_media_type(request)
     declared = request.headers.get("content-length", "0")
-    if declared.isdecimal() and int(declared) > max_bytes:
-        raise _too_large(max_bytes)
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > max_bytes:
-            raise _too_large(max_bytes)
-    return bytes(body)
+    if declared.isdecimal() and int(declared) > limits.max_body_bytes:
+        raise _too_large(limits.max_body_bytes)
+    try:
+        async with asyncio.timeout(limits.body_timeout_s):
+            return await _collect(request, limits.max_body_bytes)
+    except TimeoutError:
+        raise BodyTimeoutError(
+            f"the body did not arrive completely within {limits.body_timeout_s:g} s; check that it is as long as its "
+            "Content-Length says and send it again, or raise server.body_timeout_s on the server"
+        ) from None
 
 
 def read_order(body: bytes, limits: ServerConfig) -> SpeechOrder:
@@ -154,6 +159,15 @@ def read_order(body: bytes, limits: ServerConfig) -> SpeechOrder:
         word_timestamps=bool(wish.word_timestamps),
         ignored_fields=tuple(ignored),
     )
+
+
+async def _collect(request: Request, max_bytes: int) -> bytes:
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > max_bytes:
+            raise _too_large(max_bytes)
+    return bytes(body)
 
 
 def _check_media_type(request: Request) -> None:

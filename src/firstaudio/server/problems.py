@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from firstaudio.errors import (
+    BodyTimeoutError,
     EngineError,
     FirstaudioError,
     OverloadedError,
@@ -52,6 +53,8 @@ def respond(error: FirstaudioError) -> Response:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     elif status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(UNAVAILABLE_RETRY_S)
+    elif isinstance(error, BodyTimeoutError):
+        headers["Connection"] = "close"  # the rest of the body would stand before the next request
     elif isinstance(error, UnauthorizedError):
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(describe(error), status, headers)

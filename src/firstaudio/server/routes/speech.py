@@ -31,7 +31,7 @@ async def speak(request: Request) -> Response:
     """
     service = service_of(request)
     trace = Trace(request_id=request.state.request_id)
-    body = await read_body(request, service.config.server.max_body_bytes)
+    body = await read_body(request, service.config.server)
     with trace.stage("text_processing"):
         order = read_order(body, service.config.server)
         if request.scope["http_version"] == "1.0":
