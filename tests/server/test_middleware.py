@@ -76,6 +76,17 @@ def test_a_configured_origin_may_call_and_read_our_headers(tools: Any):
         assert running.get("/", origin="https://b.example").headers["access-control-allow-origin"] is None
 
 
+@pytest.mark.parametrize(
+    ("origin", "method", "named"), [("https://b.example", "POST", "origin"), ("https://a.example", "PUT", "method")]
+)
+def test_a_page_that_may_not_call_is_told_so_in_the_one_shape(tools: Any, origin: str, method: str, named: str):
+    with tools.run(tools.settings(cors_origins=("https://a.example",))) as running:
+        preflight = running.request("OPTIONS", "/v1/audio/speech", origin=origin, access_control_request_method=method)
+        assert (preflight.status, preflight.error["code"]) == (400, "invalid_request")
+        assert f"Disallowed CORS {named};" in preflight.error["message"]
+        assert preflight.headers["vary"].startswith("Origin")
+
+
 async def test_a_mistake_of_our_own_is_a_500_in_the_one_shape_and_logged_with_its_id(caplog: pytest.LogCaptureFixture):
     async def broken(*_: Any) -> None:
         raise ZeroDivisionError

@@ -7,13 +7,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
 
 from firstaudio import __version__
 from firstaudio.config import Config, load
 from firstaudio.engines.base import Engine
 from firstaudio.server import openapi, problems
-from firstaudio.server.middleware import ApiKeys, RequestContext
+from firstaudio.server.middleware import ApiKeys, Cors, RequestContext
 from firstaudio.server.routes import catalogue, health, speech
 from firstaudio.server.service import Service
 from firstaudio.synthesis.synthesizer import Synthesizer
@@ -68,7 +67,7 @@ def _surround(app: FastAPI, config: Config) -> None:
     app.add_middleware(RequestContext)
     if config.server.cors_origins:
         app.add_middleware(
-            CORSMiddleware,
+            Cors,
             allow_origins=config.server.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["*"],

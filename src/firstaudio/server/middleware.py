@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, its line in the log, API keys, and the last net for mistakes of our own.
+"""What surrounds every request: its id, its line in the log, API keys, CORS, and the last net for our own mistakes.
 
 Plain ASGI, so that nothing here holds back or copies a chunk of audio.
 """
@@ -10,14 +10,17 @@ import hmac
 import logging
 import re
 from collections.abc import Sequence
+from http import HTTPStatus
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from firstaudio.clock import NS_PER_MS, now_ns
-from firstaudio.errors import NotReadyError, UnauthorizedError
+from firstaudio.errors import NotReadyError, RequestError, UnauthorizedError
 from firstaudio.server.problems import respond, respond_unexpected
 
 logger = logging.getLogger("firstaudio.server")
@@ -104,6 +107,21 @@ class ApiKeys:
         # Every key is compared in full, so the time tells nothing about which one was close.
         matches = [hmac.compare_digest(sent, known) for known in self._keys]
         return scheme.lower() == "bearer" and any(matches)
+
+
+class Cors(CORSMiddleware):
+    """Starlette's, but for the shape in which it refuses."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """The answer to a browser that asks whether a page may call."""
+        answer = super().preflight_response(request_headers)
+        if answer.status_code < HTTPStatus.BAD_REQUEST:
+            return answer
+        reason = bytes(answer.body).decode()
+        refusal = respond(RequestError(f"{reason}; pages of the origins in server.cors_origins may GET and POST here"))
+        kept = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
+        refusal.headers.update(kept)
+        return refusal
 
 
 def _request_id(sent: str | None) -> str:
