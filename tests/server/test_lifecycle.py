@@ -118,6 +118,9 @@ def test_a_stream_that_the_client_stopped_reading_does_not_hold_up_the_end(tools
         tools.read_until(idle, b"\r\n\r\n")
         server.send(signal.SIGTERM)
         assert server.wait() == 0
+        log = server.read_errors()
+        assert log.count("WARNING firstaudio.server cut off by the shutdown id=") == 1
+        assert "ERROR" not in log
 
 
 def test_a_port_in_use_is_exit_code_3_with_a_way_out(capfd: pytest.CaptureFixture[str]):

@@ -30,8 +30,14 @@ KEEP_ALIVE_S = 75
 CLOSING_MARGIN_S = 1.0
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
-# A broken-off response is how raw audio tells of a failure; it has its own line in the log.
-_BROKEN_OFF = "ASGI callable returned without completing response."
+# uvicorn's errors that are none here, each with a line of our own: a broken-off response is how raw audio tells of a
+# failure, and a stream that nobody reads is cut off when the drain is over.
+_TOLD_BY_US = frozenset(
+    {
+        "ASGI callable returned without completing response.",
+        "Cancel %s running task(s), timeout graceful shutdown exceeded",
+    }
+)
 
 logger = logging.getLogger(__name__)
 
@@ -171,4 +177,4 @@ def _set_up_logging(level: str) -> None:
     """Plain lines with key=value pairs on stderr."""
     logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT)
     logging.getLogger("firstaudio").setLevel(level.upper())
-    logging.getLogger("uvicorn.error").addFilter(lambda record: record.msg != _BROKEN_OFF)
+    logging.getLogger("uvicorn.error").addFilter(lambda record: record.msg not in _TOLD_BY_US)
