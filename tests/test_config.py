@@ -231,13 +231,19 @@ SHOWABLE = [s for s in settings() if not s.secret and "chunk_size" not in s.fiel
 @given(st.data())
 def test_what_is_shown_can_be_loaded_again(tmp_path_factory, data):
     chosen = data.draw(st.lists(st.sampled_from(SHOWABLE), unique_by=lambda s: s.key, max_size=5))
-    config = _with_values(
-        {s.key: data.draw(st.floats(0.001, 1) if s.type is float else st.from_type(s.annotation)) for s in chosen}
-    )
+    config = _with_values({s.key: data.draw(_values(s)) for s in chosen})
     file = tmp_path_factory.getbasetemp() / "shown.toml"
     file.write_text(show(config), encoding="utf-8")
 
     assert config == load(file, environ={})
+
+
+def _values(setting: Setting) -> st.SearchStrategy[Any]:
+    if setting.type is float:
+        return st.floats(0.001, 1)
+    if setting.is_list:
+        return st.lists(st.text(), min_size=1, max_size=3, unique=True).map(tuple)
+    return st.from_type(setting.annotation)
 
 
 def _with_values(values: dict[str, Any]) -> Config:

@@ -16,6 +16,7 @@ from firstaudio.config import Config, EngineConfig, StreamingConfig, SyntheticCo
 from firstaudio.engines.espeak.engine import EspeakEngine
 from firstaudio.engines.synthetic import SyntheticEngine
 from firstaudio.errors import (
+    ConfigError,
     EmptyTextError,
     EngineError,
     NotReadyError,
@@ -257,6 +258,19 @@ async def test_before_start_and_after_close_nothing_is_spoken():
     await one.close()
     with pytest.raises(NotReadyError, match="closed"):
         one.stream(Utterance("x"))
+
+
+async def test_a_default_voice_that_nobody_has_is_told_at_the_start():
+    one = Synthesizer(Config(engine=EngineConfig(names=("synthetic",), default_voice="nobody")))
+    with pytest.raises(ConfigError, match=r"engine\.default_voice: .*'nobody'"):
+        await one.start()
+    assert one.readiness.state == "failed"
+    await one.close()
+
+
+def test_an_engine_may_not_be_named_twice():
+    with pytest.raises(ConfigError, match="twice"):
+        EngineConfig(names=("espeak", "espeak"))
 
 
 async def test_close_lets_running_streams_finish_and_refuses_new_ones():

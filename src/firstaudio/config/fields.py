@@ -112,6 +112,10 @@ class EngineConfig:
     ] = ("espeak",)
     default_voice: Annotated[str, Help("voice of requests that name none")] = "af_heart"
 
+    def __post_init__(self) -> None:
+        if len(set(self.names)) < len(self.names):
+            raise ConfigError(f"engine.names lists an engine twice: {', '.join(self.names)}")
+
 
 @dataclass(frozen=True, slots=True)
 class EspeakConfig:

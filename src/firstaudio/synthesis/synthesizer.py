@@ -14,6 +14,7 @@ from firstaudio.config import Config
 from firstaudio.engines.base import Engine, EngineInfo, Voice
 from firstaudio.engines.registry import create
 from firstaudio.errors import (
+    ConfigError,
     EmptyTextError,
     EngineError,
     FirstaudioError,
@@ -149,6 +150,7 @@ class Synthesizer:
                 info.num_lanes, self._config.streaming, info.expected_rtf, priority=self._priority
             )
             self._figures[name] = EngineFigures(info)
+        self._check_default_voice()
         self._readiness = Readiness("ready", 1.0, "ready")
 
     async def close(self, drain_s: float = 0.0) -> None:
@@ -242,6 +244,15 @@ class Synthesizer:
                 f"the {name} engine does pitch {bounds[0]:g} to {bounds[1]:g}, got {utterance.pitch:g}", param="pitch"
             )
         return name, replace(utterance, voice=voice, language=language, engine=name)
+
+    def _check_default_voice(self) -> None:
+        """Raise ConfigError where requests that name no voice could never be served."""
+        try:
+            self._find_voice(Utterance(""))
+        except RequestError as error:
+            message = f"engine.default_voice: {error.message}"
+            self._readiness = Readiness("failed", 1.0, message)
+            raise ConfigError(message) from error
 
     def _find_voice(self, utterance: Utterance) -> tuple[str, str, str]:
         """(engine, voice, language): the engine that was asked for, else the first that has the voice."""
