@@ -34,13 +34,13 @@ class Check:
 
     Attributes:
         name: What was looked at.
-        status: "ok"; "missing": something optional is not there; "broken": something needed does not work.
+        status: "ok"; "optional": not there, and needed only for what `found` says; "broken": needed and does not work.
         detail: What was found.
         remedy: What to do about it.
     """
 
     name: str
-    status: Literal["ok", "missing", "broken"]
+    status: Literal["ok", "optional", "broken"]
     detail: str
     remedy: str = ""
 
@@ -109,7 +109,7 @@ def _engines(config: Config) -> Iterator[Check]:
             yield Check(f"engine {name}", "ok", _try_engine(name, config))
         except FirstaudioError as error:
             remedy = "mend it, or take it out of engine.names" if needed else "only needed if you want this engine"
-            yield Check(f"engine {name}", "broken" if needed else "missing", error.message, remedy)
+            yield Check(f"engine {name}", "broken" if needed else "optional", error.message, remedy)
 
 
 def _try_engine(name: str, config: Config) -> str:
@@ -156,9 +156,9 @@ def _sound_device() -> Check:
         sounddevice = import_sounddevice()
         device = sounddevice.query_devices(kind="output")
     except ConfigError as error:
-        return Check("sound device", "missing", "say can write files, not play", error.message)
+        return Check("sound device", "optional", "say can write files, not play", error.message)
     except Exception as error:  # noqa: BLE001 -- PortAudio's own error type lives in the optional package
-        return Check("sound device", "missing", str(error), "connect one, or write files with say -o FILE")
+        return Check("sound device", "optional", str(error), "connect one, or write files with say -o FILE")
     return Check("sound device", "ok", str(device["name"]))
 
 
@@ -166,7 +166,7 @@ def _onnxruntime() -> Check:
     try:
         onnxruntime: Any = import_module("onnxruntime")
     except ImportError:
-        return Check("onnxruntime", "missing", "not installed; no engine above needs it", "pip install onnxruntime")
+        return Check("onnxruntime", "optional", "not installed; no engine above needs it", "pip install onnxruntime")
     return Check("onnxruntime", "ok", f"{onnxruntime.__version__}: {', '.join(onnxruntime.get_available_providers())}")
 
 
@@ -179,7 +179,7 @@ def _port(config: Config) -> Check:
             probe.bind(address)
     except OSError as error:
         reason = error.strerror or str(error)
-        return Check("address", "missing", f"{host}:{port}: {reason}", "a server may run already; else: serve --port")
+        return Check("address", "optional", f"{host}:{port}: {reason}", "a server may run already; else: serve --port")
     return Check("address", "ok", f"{host}:{port} is free")
 
 
@@ -188,7 +188,7 @@ def _print_table(checks: list[Check]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    colours = {"ok": "green", "missing": "yellow", "broken": "red"}
+    colours = {"ok": "green", "optional": "yellow", "broken": "red"}
     table = Table("", "what", "found", box=None)
     for check in checks:
         found = Text(check.detail)
