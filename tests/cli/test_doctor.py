@@ -54,6 +54,14 @@ def test_an_engine_that_nobody_wants_may_be_broken(checks, monkeypatch):
     assert (exit_code, found["engine espeak"]["status"]) == (0, "optional")
 
 
+def test_a_default_voice_that_nobody_has_is_broken_and_the_engines_are_well(checks, monkeypatch):
+    monkeypatch.setenv("FIRSTAUDIO_ENGINE_DEFAULT_VOICE", "nobody")
+    found, exit_code = checks()
+
+    assert (exit_code, found["default voice"]["status"]) == (1, "broken")
+    assert {"ok"} == {found[f"engine {name}"]["status"] for name in ("synthetic", "espeak")}
+
+
 def test_a_broken_configuration_is_found_and_the_rest_is_still_tried(checks, tmp_path):
     file = tmp_path / "firstaudio.toml"
     file.write_text("[server]\nprot = 1\n")

@@ -245,6 +245,15 @@ def test_a_speech_that_fails_leaves_no_file(run, monkeypatch):
     assert list(Path().iterdir()) == []
 
 
+def test_without_a_default_voice_each_text_must_name_its_own(run, monkeypatch):
+    monkeypatch.setenv("FIRSTAUDIO_ENGINE_DEFAULT_VOICE", "nobody")
+    refused = run("say", TEXT, "-o", "speech.wav")
+
+    assert (refused.exit_code, refused.stderr.count("\n")) == (3, 1)
+    assert refused.stderr.startswith("firstaudio: cannot start: engine.default_voice: ")
+    assert run("say", TEXT, "-o", "speech.wav", "--voice", "alloy").exit_code == 0
+
+
 def test_an_engine_that_cannot_start_exits_with_3(run, monkeypatch):
     monkeypatch.setenv("FIRSTAUDIO_ESPEAK_LIBRARY", "/nowhere/libespeak-ng.so")
     result = run("say", TEXT, "-o", "speech.wav", "--engine", "espeak")

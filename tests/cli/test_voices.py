@@ -56,3 +56,11 @@ def test_a_language_that_nobody_speaks_is_said_so(run, quick):
 )
 def test_a_language_takes_its_kinds(language: str, asked: str | None, expected: bool):
     assert expected is speaks(Voice("v", "V", language), asked)
+
+
+def test_the_voices_are_listed_to_whoever_looks_for_a_default_one(run, quick, monkeypatch):
+    monkeypatch.setenv("FIRSTAUDIO_ENGINE_DEFAULT_VOICE", "nobody")
+    result = run("voices")
+
+    assert result.exit_code == 0
+    assert b"alloy\t" in result.stdout

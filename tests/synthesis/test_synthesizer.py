@@ -268,6 +268,14 @@ async def test_a_default_voice_that_nobody_has_is_told_at_the_start():
     await one.close()
 
 
+async def test_a_default_voice_may_be_that_of_any_engine_and_nobodys_where_it_is_not_asked_for():
+    for voice, check in (("en-gb", True), ("nobody", False)):
+        one = Synthesizer(Config(engine=EngineConfig(names=("synthetic", "espeak"), default_voice=voice)))
+        await one.start(check_default_voice=check)
+        assert one.readiness.state == "ready"
+        await one.close()
+
+
 def test_an_engine_may_not_be_named_twice():
     with pytest.raises(ConfigError, match="twice"):
         EngineConfig(names=("espeak", "espeak"))

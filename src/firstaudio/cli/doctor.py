@@ -70,7 +70,10 @@ def examine(config_file: Path | None = None) -> Iterator[Check]:
     except ConfigError as error:
         yield Check("configuration", "broken", error.message, "mend it; the checks below use the defaults")
     yield _espeak_library(config)
-    yield from _engines(config)
+    engines = list(_engines(config))
+    yield from engines
+    if all(check.status != "broken" for check in engines):
+        yield _default_voice(config)
     yield from _encoders()
     yield _sound_device()
     yield _onnxruntime()
@@ -119,7 +122,7 @@ def _try_engine(name: str, config: Config) -> str:
     from firstaudio.synthesis.utterance import Utterance
 
     begin_ns = now_ns()
-    with embedded(config, {name: create(name, config)}) as synthesizer:
+    with embedded(config, {name: create(name, config)}, check_default_voice=False) as synthesizer:
         start_ms = (now_ns() - begin_ns) / NS_PER_MS
         voices = [voice for _, voice in synthesizer.voices()]
         begin_ns = now_ns()
@@ -128,6 +131,16 @@ def _try_engine(name: str, config: Config) -> str:
             first_ms = (now_ns() - begin_ns) / NS_PER_MS
         description = synthesizer.infos()[0].description
     return f"{description}; {len(voices)} voices; started in {start_ms:.0f} ms, a word began after {first_ms:.1f} ms"
+
+
+def _default_voice(config: Config) -> Check:
+    from firstaudio.cli.embedded import embedded
+
+    try:
+        with embedded(config):
+            return Check("default voice", "ok", config.engine.default_voice)
+    except FirstaudioError as error:
+        return Check("default voice", "broken", error.message, "choose another one: engine.default_voice")
 
 
 def _encoders() -> Iterator[Check]:

@@ -10,13 +10,14 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from firstaudio.audio.chunk import Chunk
 from firstaudio.config import Config
 from firstaudio.engines.base import Engine, EngineInfo, Voice
-from firstaudio.errors import EngineError, NotReadyError
+from firstaudio.errors import ConfigError, EngineError, NotReadyError
 from firstaudio.synthesis.synthesizer import SpeechStream, Synthesizer
 from firstaudio.synthesis.utterance import Utterance
 
@@ -74,16 +75,19 @@ class EmbeddedSynthesizer:
 
 
 @contextmanager
-def embedded(config: Config, engines: Mapping[str, Engine] | None = None) -> Iterator[EmbeddedSynthesizer]:
+def embedded(
+    config: Config, engines: Mapping[str, Engine] | None = None, *, check_default_voice: bool = True
+) -> Iterator[EmbeddedSynthesizer]:
     """Start the engines; stop them when the block is left.
 
     Args:
         config: The whole configuration.
         engines: See `Synthesizer`.
+        check_default_voice: See `Synthesizer.start`.
 
     Raises:
-        ConfigError: An engine is unknown or lacks something.
-        NotReadyError: An engine cannot start.
+        ConfigError: An engine is unknown.
+        NotReadyError: An engine cannot start or lacks something, or no engine has the default voice.
     """
     with ExitStack() as stack:
         with _interrupt_later():
@@ -91,9 +95,11 @@ def embedded(config: Config, engines: Mapping[str, Engine] | None = None) -> Ite
         synthesizer = Synthesizer(config, engines)
         try:
             try:
-                portal.call(synthesizer.start)
+                portal.call(partial(synthesizer.start, check_default_voice=check_default_voice))
             except EngineError as error:
                 raise NotReadyError(f"cannot start: {error.message}; firstaudio doctor tells more") from error
+            except ConfigError as error:
+                raise NotReadyError(f"cannot start: {error.message}") from error
             yield EmbeddedSynthesizer(portal, synthesizer)
         finally:
             portal.call(synthesizer.close)

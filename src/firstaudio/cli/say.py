@@ -149,7 +149,7 @@ def say(
     if target.plays:
         import_sounddevice()
     with (
-        embedded(load_with_engine(config, engine)) as synthesizer,
+        embedded(load_with_engine(config, engine), check_default_voice=voice is None) as synthesizer,
         progress_for(len(utterance.text)) as progress,
         synthesizer.speak(utterance) as speech,
     ):

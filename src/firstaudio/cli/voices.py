@@ -28,7 +28,7 @@ def voices(
     """
     from firstaudio.cli.embedded import embedded
 
-    with embedded(load_with_engine(config, engine)) as synthesizer:
+    with embedded(load_with_engine(config, engine), check_default_voice=False) as synthesizer:
         listed = [(name, voice) for name, voice in synthesizer.voices() if speaks(voice, lang)]
     rows = [_row(name, voice) for name, voice in listed]
     if json_:

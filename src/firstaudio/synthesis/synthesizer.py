@@ -135,8 +135,17 @@ class Synthesizer:
         self._listeners: list[Callable[[Trace], None]] = []
         self._readiness = Readiness("starting", 0.0, "not started")
 
-    async def start(self) -> None:
-        """Start every engine; returns when all are ready. Raises EngineError or ConfigError."""
+    async def start(self, *, check_default_voice: bool = True) -> None:
+        """Start every engine; returns when all are ready.
+
+        Args:
+            check_default_voice: Whether it is an error that no engine has `config.engine.default_voice`; False where
+                nobody will ask for it.
+
+        Raises:
+            EngineError: An engine cannot start.
+            ConfigError: An engine lacks something, or no engine has the default voice.
+        """
         for index, (name, engine) in enumerate(self._engines.items()):
             self._readiness = Readiness("starting", index / len(self._engines), f"starting the {name} engine")
             try:
@@ -150,7 +159,8 @@ class Synthesizer:
                 info.num_lanes, self._config.streaming, info.expected_rtf, priority=self._priority
             )
             self._figures[name] = EngineFigures(info)
-        self._check_default_voice()
+        if check_default_voice:
+            self._check_default_voice()
         self._readiness = Readiness("ready", 1.0, "ready")
 
     async def close(self, drain_s: float = 0.0) -> None:
