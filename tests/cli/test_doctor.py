@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 
 import pytest
 
@@ -72,13 +73,14 @@ def test_a_broken_configuration_is_found_and_the_rest_is_still_tried(checks, tmp
     assert found["format wav"]["status"] == "ok"
 
 
-def test_an_address_that_is_taken_is_told(checks, monkeypatch):
+def test_a_port_that_is_taken_is_told(checks, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        monkeypatch.setenv("FIRSTAUDIO_SERVER_PORT", str(taken.getsockname()[1]))
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("FIRSTAUDIO_SERVER_PORT", str(port))
         found, exit_code = checks()
 
-    assert (exit_code, found["address"]["status"]) == (0, "optional")
-    assert "in use" in found["address"]["detail"]
+    assert (exit_code, found["port"]["status"]) == (0, "info")
+    assert found["port"]["detail"].startswith(f"port {port} in use")
 
 
 def test_a_missing_extra_is_told_with_what_to_install(checks, no_sounddevice):
@@ -105,7 +107,18 @@ def test_an_encoder_that_fails_is_broken(checks, monkeypatch):
     assert "no such codec" in found["format opus"]["detail"]
 
 
-def test_people_get_a_table(run, quick, sound):
+def test_a_pipe_gets_plain_lines(run, quick, no_sounddevice):
+    result = run("doctor")
+
+    lines = result.stdout.decode().splitlines()
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert any(line.startswith("ok        engine synthetic") for line in lines)
+    assert any("-> playing" in line for line in lines)
+    assert [line.rstrip() for line in lines] == lines
+
+
+def test_people_get_a_table(run, quick, sound, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     result = run("doctor")
 
     assert (result.exit_code, result.stderr) == (0, "")

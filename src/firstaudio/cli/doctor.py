@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import platform
 import socket
@@ -34,13 +35,14 @@ class Check:
 
     Attributes:
         name: What was looked at.
-        status: "ok"; "optional": not there, and needed only for what `found` says; "broken": needed and does not work.
+        status: "ok"; "optional": not there, and needed only for what `found` says; "info": neither good nor bad;
+            "broken": needed and does not work.
         detail: What was found.
         remedy: What to do about it.
     """
 
     name: str
-    status: Literal["ok", "optional", "broken"]
+    status: Literal["ok", "optional", "info", "broken"]
     detail: str
     remedy: str = ""
 
@@ -53,8 +55,10 @@ def doctor(config: ConfigOption = None, json_: JsonOption = False) -> None:
     checks = list(examine(config))
     if json_:
         print(json.dumps([asdict(check) for check in checks], indent=2, ensure_ascii=False))
-    else:
+    elif sys.stdout is not None and sys.stdout.isatty():
         _print_table(checks)
+    else:
+        _print_lines(checks)
     if any(check.status == "broken" for check in checks):
         raise typer.Exit(EXIT_BROKEN)
 
@@ -191,9 +195,20 @@ def _port(config: Config) -> Check:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
-        reason = error.strerror or str(error)
-        return Check("address", "optional", f"{host}:{port}: {reason}", "a server may run already; else: serve --port")
-    return Check("address", "ok", f"{host}:{port} is free")
+        if error.errno == errno.EADDRINUSE:
+            detail = f"port {port} in use on {host}, by a server that runs already or by something else"
+            return Check("port", "info", detail, "to serve on another one: serve --port")
+        return Check("port", "info", f"cannot listen on {host}:{port}: {error.strerror or error}")
+    return Check("port", "ok", f"port {port} free on {host}")
+
+
+def _print_lines(checks: list[Check]) -> None:
+    """The table without a terminal: nothing is wrapped, and no line ends in blanks."""
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        print(f"{check.status:8}  {check.name:{width}}  {check.detail}")
+        if check.remedy:
+            print(f"{'':8}  {'':{width}}  -> {check.remedy}")
 
 
 def _print_table(checks: list[Check]) -> None:
@@ -201,11 +216,11 @@ def _print_table(checks: list[Check]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    colours = {"ok": "green", "optional": "yellow", "broken": "red"}
+    colours = {"ok": "green", "optional": "cyan", "info": "cyan", "broken": "red"}
     table = Table("", "what", "found", box=None)
     for check in checks:
         found = Text(check.detail)
         if check.remedy:
             found.append(f"\n-> {check.remedy}")
         table.add_row(Text(check.status, style=colours[check.status]), Text(check.name), found)
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    Console().print(table)
