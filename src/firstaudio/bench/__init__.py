@@ -1,0 +1,1 @@
+"""The harness: measures any text-to-speech system from outside."""

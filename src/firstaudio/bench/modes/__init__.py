@@ -1,0 +1,1 @@
+"""What `firstaudio bench` can do, one file per verb."""

@@ -1,0 +1,1 @@
+"""What arrived, understood: envelopes, containers, samples."""
