@@ -44,8 +44,8 @@ class Session:
         definitions: Metric formulas, statistics and onset parameters that were in force.
         targets: By name: the specification without secrets and what the server says of itself.
         cells: Computed results in order of running.
-        findings: What a mode found beyond its cells, by kind: "truth", "fit", "capacity", "ab", "discovery", "leak",
-            "recommendations". Each is JSON.
+        findings: What a mode found beyond its cells, by kind: "preflight" (the target does not speak), "truth", "fit",
+            "capacity", "ab", "discovery", "leak", "recommendations". Each is JSON.
         clips: Audio kept for listening.
         warnings: For people, one sentence each.
         completed: False for a run that was interrupted: what is here is what it had until then.
@@ -73,6 +73,8 @@ class Session:
     def reasons(self) -> list[str]:
         """Why the session is INVALID, one sentence each; empty for a VALID one."""
         reasons = [] if self.completed else ["the run was interrupted: what is here is partial"]
+        if "preflight" in self.findings:
+            reasons = [f"nothing could be measured: {self.findings['preflight']['message']}"]
         if not any(cell.ok for cell in self.cells) and self.cells:
             reasons.append("no request succeeded")
         for cell in self.cells:

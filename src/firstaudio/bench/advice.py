@@ -1,0 +1,139 @@
+"""What the numbers of a session suggest. Nothing is said without a number that was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from firstaudio.bench.result import CellResult
+from firstaudio.bench.workload import Goals
+
+KNEE_GAIN = 1.10  # a level that has 10 % more throughput than the one before is still worth its listeners
+LEAK_MB_PER_1000 = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """One recommendation.
+
+    Attributes:
+        action: What to do.
+        evidence: The numbers that suggest it.
+        gain: What it should bring.
+        critical: Whether listeners are failed now.
+    """
+
+    action: str
+    evidence: str
+    gain: str
+    critical: bool = False
+
+
+def advise(cells: Sequence[CellResult], findings: Mapping[str, Any], goals: Goals) -> list[Advice]:
+    """Every recommendation that the figures support, critical ones first."""
+    found = [advice for rule in RULES for advice in rule(cells, findings, goals)]
+    return sorted(found, key=lambda advice: not advice.critical)
+
+
+def as_finding(advices: Sequence[Advice]) -> list[dict[str, Any]]:
+    """As JSON."""
+    return [asdict(advice) for advice in advices]
+
+
+def _failures(cells: Sequence[CellResult], _: Mapping[str, Any], __: Goals) -> Iterator[Advice]:
+    for cell in cells:
+        if cell.failed:
+            kinds = ", ".join(f"{count} {kind}" for kind, count in cell.failures.items())
+            yield Advice(
+                action=f"look at the failures of {cell.name} first; no latency counts while requests fail",
+                evidence=f"{cell.failed} of {cell.issued} requests failed ({kinds})",
+                gain="a success rate of 100 %",
+                critical=cell.failed > 0.01 * cell.issued,
+            )
+
+
+def _whole_synthesis(_: Sequence[CellResult], findings: Mapping[str, Any], __: Goals) -> Iterator[Advice]:
+    fit = findings.get("fit")
+    if fit and fit.get("verdict") == "whole":
+        yield Advice(
+            action="let the server send audio while it synthesises, or split texts at clauses before it",
+            evidence=fit["sentence"],
+            gain=f"about {fit['b_ms_per_char'] * 100:.0f} ms of TTFA for every 100 characters",
+        )
+
+
+def _slow_start(cells: Sequence[CellResult], _: Mapping[str, Any], goals: Goals) -> Iterator[Advice]:
+    for cell in cells:
+        attained = cell.totals.get("target_attainment")
+        if cell.ok and attained is not None and attained < 95.0:
+            median = cell.distributions["ttfa_ms"].median.value
+            stage = max(cell.stages_ms.items(), key=lambda item: item[1], default=None)
+            where = f"; the server spends most in {stage[0]} ({stage[1]:.0f} ms)" if stage else ""
+            yield Advice(
+                action=f"start sooner in {cell.name}: fewer listeners per server, or a shorter first segment",
+                evidence=f"{attained:.1f} % within {goals.ttfa_ms:g} ms, median {_ms(median)}{where}",
+                gain=f"TTFA within {goals.ttfa_ms:g} ms",
+                critical=attained < 50.0,
+            )
+
+
+def _stalls(cells: Sequence[CellResult], _: Mapping[str, Any], goals: Goals) -> Iterator[Advice]:
+    for cell in cells:
+        preroll = cell.distributions.get("preroll_ms")
+        if preroll is None or not cell.ok:
+            continue
+        quantile = preroll.quantiles["p95"] if preroll.quantiles["p95"].value is not None else preroll.median
+        if quantile.value is not None and quantile.value > goals.buffer_ms:
+            yield Advice(
+                action=f"let players of {cell.name} buffer {quantile.value:.0f} ms before they begin, or lower the load",
+                evidence=f"95 % of the answers play without a stall only after {quantile.value:.0f} ms of buffer",
+                gain="no stalls for 19 of 20 listeners",
+            )
+
+
+def _slower_than_speech(cells: Sequence[CellResult], _: Mapping[str, Any], __: Goals) -> Iterator[Advice]:
+    for cell in cells:
+        rtf = cell.distributions.get("rtf")
+        if rtf is not None and rtf.median.value is not None and rtf.median.value > 1.0:
+            yield Advice(
+                action=f"do not serve {cell.name}: synthesis is slower than speech, every listener runs dry",
+                evidence=f"RTF {rtf.median.value:.2f} (median)",
+                gain="RTF below 1: playback that can go on",
+                critical=True,
+            )
+
+
+def _knee(cells: Sequence[CellResult], _: Mapping[str, Any], __: Goals) -> Iterator[Advice]:
+    """Where more listeners no longer bring more audio per second."""
+    levels = sorted((c for c in cells if c.ok and set(c.axes) == {"concurrency"}), key=lambda c: c.axes["concurrency"])
+    for lower, upper in zip(levels, levels[1:], strict=False):
+        before, after = lower.totals.get("asps"), upper.totals.get("asps")
+        if before and after and after < before * KNEE_GAIN:
+            yield Advice(
+                action=f"admit about {lower.axes['concurrency']} requests at once and let the others wait or be refused",
+                evidence=f"ASPS {before:.1f} at {lower.axes['concurrency']}, {after:.1f} at {upper.axes['concurrency']}",
+                gain="the same throughput with a shorter wait for first audio",
+            )
+            return
+
+
+def _leak(_: Sequence[CellResult], findings: Mapping[str, Any], __: Goals) -> Iterator[Advice]:
+    leak = findings.get("leak")
+    if leak and leak.get("low") is not None and leak["low"] > LEAK_MB_PER_1000:
+        yield Advice("look for a leak in the server", leak["sentence"], "memory that stays flat", critical=True)
+
+
+RULES: tuple[Callable[[Sequence[CellResult], Mapping[str, Any], Goals], Iterator[Advice]], ...] = (
+    _failures,
+    _slower_than_speech,
+    _slow_start,
+    _stalls,
+    _whole_synthesis,
+    _knee,
+    _leak,
+)
+
+
+def _ms(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.0f} ms"

@@ -1,0 +1,79 @@
+"""Mode `capacity`: how many listeners at once hear no gap."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+from firstaudio.bench.capacity import Criterion, Step, judge, search
+from firstaudio.bench.modes.setup import Setup
+from firstaudio.bench.record import RequestRecord
+from firstaudio.bench.run import Runner
+from firstaudio.bench.stats import requests_for_share
+
+FIRST_LOOK = 40  # requests after which a level may already be hopeless
+
+
+async def run(runner: Runner, setup: Setup, criterion: Criterion, start: int = 1, limit: int = 256) -> dict[str, Any]:
+    """Search, and note the finding "capacity" in the session.
+
+    Args:
+        runner: Of a session without cells of its own.
+        setup: What is sent; its levels and number of requests do not count.
+        criterion: What a listener must get.
+        start: First level.
+        limit: Never tried above.
+
+    Returns:
+        The finding.
+    """
+    steps: list[Step] = []
+    levels = search(start, limit)
+    answer: int | None = None
+    try:
+        level = next(levels)
+        while not runner.stopped:
+            steps.append(await _try(runner, setup, criterion, level, len(steps)))
+            level = levels.send(steps[-1].passed)
+    except StopIteration as end:
+        answer = int(end.value)
+    finding = _finding(answer, limit, criterion, steps)
+    runner.session.findings["capacity"] = finding
+    return finding
+
+
+async def _try(runner: Runner, setup: Setup, criterion: Criterion, level: int, number: int) -> Step:
+    """A first look, and the full number of requests only where it left hope."""
+    wanted = requests_for_share(criterion.share)
+    records: list[RequestRecord] = []
+    for part, requests in enumerate((min(max(FIRST_LOOK, 4 * level), wanted), wanted)):
+        missing = requests - len(records)
+        if missing <= 0 or runner.stopped:
+            break
+        name = f"#{number + 1} c={level}" + (" first look" if part == 0 else "")
+        cell = replace(setup, requests=missing).cell(name, level)
+        _, new = await runner.run(cell)
+        records += [record for record in new if record.phase == "measured"]
+        if judge(level, records, criterion).hopeless:
+            break
+    return judge(level, records, criterion)
+
+
+def _finding(answer: int | None, limit: int, criterion: Criterion, steps: list[Step]) -> dict[str, Any]:
+    tried = [{**asdict(step), "share": step.good / step.n if step.n else None, "passed": step.passed} for step in steps]
+    return {
+        "listeners": answer,
+        "criterion": asdict(criterion),
+        "steps": tried,
+        "sentence": _sentence(answer, limit, criterion),
+    }
+
+
+def _sentence(answer: int | None, limit: int, criterion: Criterion) -> str:
+    if answer is None:
+        return "the search was interrupted before it had an answer"
+    if answer == 0:
+        return f"not even one listener gets what was asked: {criterion.sentence()}"
+    at_least = "at least " if answer == limit else ""
+    listeners = "listener" if answer == 1 else "listeners at once"
+    return f"{at_least}{answer} gapless {listeners}: {criterion.sentence()}"

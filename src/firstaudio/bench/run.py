@@ -1,0 +1,229 @@
+"""Running one session: each cell is loaded, read, summarised and saved before the next one begins."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from firstaudio.bench.aggregate import summarise
+from firstaudio.bench.clips import ClipKeeper
+from firstaudio.bench.environment import environment
+from firstaudio.bench.load.floor import measure_floor
+from firstaudio.bench.load.runner import run_load
+from firstaudio.bench.load.taken import LoadRun
+from firstaudio.bench.load.workers import run_load_in_processes
+from firstaudio.bench.metrics import definitions
+from firstaudio.bench.progress import Progress, Silent
+from firstaudio.bench.quality import summarise as summarise_quality
+from firstaudio.bench.reading.read import to_record
+from firstaudio.bench.record import RequestRecord
+from firstaudio.bench.resources import ServerResources
+from firstaudio.bench.result import CellResult, Floor
+from firstaudio.bench.session import Session
+from firstaudio.bench.store import SessionWriter
+from firstaudio.bench.targets.base import Target
+from firstaudio.bench.targets.make import make_target
+from firstaudio.bench.texts import TextSource
+from firstaudio.bench.workload import Cell, Workload
+from firstaudio.clock import now_ns
+
+FLOOR_LIMIT_MS = 5.0  # a client whose own p99 is above gets help from further processes
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a session is run, apart from what it measures.
+
+    Attributes:
+        output_dir: Where sessions are kept.
+        name: Of the session; an existing one is never overwritten unless told so.
+        overwrite: Replace a session of that name.
+        workers: Load processes; 0 takes more than one only when the client floor says so.
+        floor: Measure the client floor.
+        server_pid: Root of the process tree whose CPU and memory are watched; None: none.
+        num_clips: How many notable answers keep their audio.
+        command: What reproduces the run.
+    """
+
+    output_dir: Path = Path("benchmark_sessions")
+    name: str = "session"
+    overwrite: bool = False
+    workers: int = 0
+    floor: bool = True
+    server_pid: int | None = None
+    num_clips: int = 6
+    command: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What a run holds while it goes on."""
+
+    floors: dict[tuple[str, str, int], tuple[Floor | None, int]] = field(default_factory=dict)
+    targets: dict[str, Target] = field(default_factory=dict)
+    records: list[RequestRecord] = field(default_factory=list)
+
+
+class Runner:
+    """Runs the cells of one session.
+
+    Args:
+        workload: What is known beforehand; modes that decide as they go state their first cells.
+        options: How.
+        progress: Who watches.
+        targets: Ready ones, by the name of their specification, instead of made ones (Python functions).
+
+    Attributes:
+        session: What there is so far; saved after each cell.
+        records: Of all cells, in order.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        options: RunOptions,
+        progress: Progress | None = None,
+        targets: Mapping[str, Target] | None = None,
+    ) -> None:
+        self.workload, self.options = workload, options
+        self.session = _new_session(workload, options)
+        self._progress = progress or Silent()
+        self._kept = _Kept(targets=dict(targets or {}))
+        self._writer = SessionWriter(options.output_dir, self.session, overwrite=options.overwrite)
+        self._clips = ClipKeeper(self.folder, options.num_clips)
+        self._stop = asyncio.Event()
+
+    @property
+    def folder(self) -> Path:
+        """Of the session."""
+        return self.options.output_dir / self.options.name
+
+    @property
+    def records(self) -> Sequence[RequestRecord]:
+        """All raw rows until now."""
+        return self._kept.records
+
+    @property
+    def stopped(self) -> bool:
+        """Whether someone asked to stop."""
+        return self._stop.is_set()
+
+    def stop(self) -> None:
+        """End the running cell as soon as possible; what was measured is kept."""
+        self._stop.set()
+
+    async def run_all(self) -> None:
+        """Every cell of the workload, in order."""
+        for cell in self.workload.cells:
+            if not self.stopped:
+                await self.run(cell)
+
+    async def run(self, cell: Cell, salt: str | None = None) -> tuple[CellResult, list[RequestRecord]]:
+        """One cell, from its client floor to its saved result.
+
+        Args:
+            cell: Its name must be new in the session.
+            salt: Texts are drawn by it; cells with the same one say the same. None: the cell's name.
+        """
+        floor, workers = await self._floor(cell)
+        target = self._target(cell)
+        texts = TextSource(
+            cell.texts, voice=cell.voice, speed=cell.speed, language=cell.language, salt=salt or cell.name
+        )
+        self._progress.begin(cell.name, cell.load.quota)
+        served = 0
+        with ServerResources(self.options.server_pid, lambda: served) as server:
+            if workers > 1:
+                load = await run_load_in_processes(cell, workers, progress=self._progress, stop=self._stop)
+            else:
+                load = await run_load(target, cell, texts, progress=self._progress, stop=self._stop)
+        self._progress.end()
+        records = self._read(load, cell, target)
+        result = summarise(
+            cell,
+            records,
+            self.workload.goals,
+            client=replace(load.client, floor=floor),
+            server=server.summary(sum(r.audio_s or 0.0 for r in records)),
+            quality=summarise_quality(records),
+            completed=load.completed,
+        )
+        self._keep(result, records, [f"{cell.name}: {warning}" for warning in load.warnings])
+        return result, records
+
+    def finish(self, completed: bool = True) -> Session:
+        """Write the last state; a run that was stopped stays marked as partial."""
+        self.session.clips = self._clips.write()
+        self._writer.finish() if completed and not self.stopped else self._writer.save()
+        return self.session
+
+    def save(self) -> None:
+        """Write what there is now (a mode has noted findings)."""
+        self._writer.save()
+
+    async def close(self) -> None:
+        """Release the targets."""
+        for target in self._kept.targets.values():
+            await target.close()
+
+    def _target(self, cell: Cell) -> Target:
+        name = cell.target.name or repr(cell.target)
+        if name not in self._kept.targets:
+            self._kept.targets[name] = make_target(cell.target)
+        return self._kept.targets[name]
+
+    async def _floor(self, cell: Cell) -> tuple[Floor | None, int]:
+        """The client floor at the cell's concurrency, and how many load processes it takes to keep it low."""
+        workers = max(1, self.options.workers)
+        if not self.options.floor or cell.load.concurrency == 0:
+            return None, workers
+        key = (cell.target.kind, cell.target.delivery, cell.load.concurrency)
+        if key not in self._kept.floors:
+            self._kept.floors[key] = await self._measured_floor(cell, workers)
+        return self._kept.floors[key]
+
+    async def _measured_floor(self, cell: Cell, workers: int) -> tuple[Floor | None, int]:
+        floor = await measure_floor(cell, workers)
+        limit = (os.cpu_count() or 1) if self.options.workers == 0 else workers
+        while floor is not None and floor.p99_ms > FLOOR_LIMIT_MS and workers * 2 <= limit:
+            more = await measure_floor(cell, workers * 2)
+            if more is None or more.p99_ms >= floor.p99_ms:
+                break
+            floor, workers = more, workers * 2
+        return floor, workers
+
+    def _read(self, load: LoadRun, cell: Cell, target: Target) -> list[RequestRecord]:
+        records = []
+        for taken in load.taken:
+            record, heard = to_record(taken, cell, target.reading)
+            taken.exchange.pieces.clear()  # read: let the bytes go
+            self._clips.offer(record, heard)
+            records.append(record)
+        return records
+
+    def _keep(self, result: CellResult, records: list[RequestRecord], warnings: list[str]) -> None:
+        self._kept.records += records
+        self.session.cells.append(result)
+        self.session.warnings += warnings
+        for warning in warnings:
+            self._progress.note(warning)
+        self._writer.add(result, records)
+
+
+def _new_session(workload: Workload, options: RunOptions) -> Session:
+    return Session(
+        name=options.name,
+        mode=workload.mode,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        origin_ns=now_ns(),
+        command=list(options.command),
+        configuration=workload.public(),
+        workload_hash=workload.hash,
+        environment=environment(),
+        definitions=definitions(),
+        targets={cell.target.name: cell.target.public() for cell in workload.cells},
+    )
