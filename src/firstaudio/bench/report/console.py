@@ -1,0 +1,148 @@
+"""A session on a terminal: the table, the best lines, the verdict, and what was found."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from firstaudio.bench.report.figures import (
+    AXIS_TITLES,
+    NOTHING_MEASURED,
+    axis_value,
+    best_figures,
+    estimate,
+    number,
+    quantile,
+    varying_axes,
+)
+from firstaudio.bench.report.findings import Block, blocks
+from firstaudio.bench.result import CellResult
+from firstaudio.bench.session import Session
+
+RULE_WIDTH = 80
+GAP = 2
+Column = tuple[str, Callable[[CellResult], str]]
+
+
+def _total(name: str, unit: str = "") -> Callable[[CellResult], str]:
+    return lambda cell: number(cell.totals.get(name), unit)
+
+
+def _quantile(metric: str, name: str) -> Callable[[CellResult], str]:
+    return lambda cell: estimate(quantile(cell, metric, name), "ms")
+
+
+def _floor(cell: CellResult) -> str:
+    return number(cell.client.floor.p50_ms if cell.client and cell.client.floor else None, "ms")
+
+
+COLUMNS: tuple[Column, ...] = (
+    ("ASPS", _total("asps")),
+    ("RTF", _total("rtf_mean")),
+    ("RPS", _total("rps")),
+    ("CPS", _total("cps")),
+    ("TTFA p95", _quantile("ttfa_ms", "p95")),
+    ("Success", _total("success_rate", "%")),
+)
+FLOOR: Column = ("Floor", _floor)
+WIDE_COLUMNS: tuple[Column, ...] = (
+    ("TTFA p50", _quantile("ttfa_ms", "p50")),
+    ("Audible p50", _quantile("audible_ttfa_ms", "p50")),
+    ("TTGP p50", _quantile("ttgp_ms", "p50")),
+    ("n", lambda cell: str(cell.issued - cell.cancelled)),
+)
+
+
+def print_session(session: Session, console: Console) -> None:
+    """The whole session, as wide as the console allows; nothing is cut off."""
+    axes = varying_axes(session.cells)
+    _say(console, "=" * RULE_WIDTH)
+    _say(console, f"{session.name} ({session.mode}, {session.created})", "bold")
+    _say(console, "=" * RULE_WIDTH)
+    _print_cells(session.cells, axes, console)
+    _print_best(session.cells, console)
+    _print_verdict(session, console)
+    for block in blocks(session):
+        _print_block(block, console)
+    _say(console, f"\nRepeat with: {shlex.join(session.command)}")
+
+
+def _say(console: Console, line: str, style: str = "") -> None:
+    shown = "".join(
+        letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in line
+    )
+    console.print(Text(shown, style), soft_wrap=True)
+
+
+def _print_cells(cells: Sequence[CellResult], axes: Sequence[str], console: Console) -> None:
+    if not cells:
+        _say(console, "No cell was measured.")
+        return
+    placed: list[Column] = [(_axis_title(axis), lambda cell, axis=axis: axis_value(cell, axis)) for axis in axes]  # type: ignore[misc]
+    if len({cell.label for cell in cells}) > 1:
+        placed.append(("Label", lambda cell: cell.label))
+    narrow = [*placed, *COLUMNS, *([FLOOR] if any(_floor(cell) != number(None) for cell in cells) else [])]
+    wide = _lines([*narrow, *WIDE_COLUMNS], cells)
+    lines = wide if len(wide[0]) <= console.width else _lines(narrow, cells)
+    _say(console, lines[0], "bold")
+    _say(console, "-" * RULE_WIDTH)
+    for line, cell in zip(lines[1:], cells, strict=True):
+        _say(console, line, "" if cell.ok and cell.valid else "red")
+    _say(console, "-" * RULE_WIDTH)
+
+
+def _axis_title(axis: str) -> str:
+    return AXIS_TITLES.get(axis, axis.replace("_", " ").capitalize())
+
+
+def _lines(columns: Sequence[Column], cells: Sequence[CellResult]) -> list[str]:
+    return table([name for name, _ in columns], [[value(cell) for _, value in columns] for cell in cells])
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table, header first: figures to the right, the first column and texts to the left."""
+    columns = list(zip(header, *rows, strict=True))
+    padded = []
+    for place, column in enumerate(columns):
+        width = max(map(len, column))
+        right = place > 0 and _are_figures(column[1:])
+        padded.append([text.rjust(width) if right else text.ljust(width) for text in column])
+    return [(" " * GAP).join(row).rstrip() for row in zip(*padded, strict=True)]
+
+
+def _are_figures(texts: Sequence[str]) -> bool:
+    return all(not text or text[0] in "0123456789+-" or text.startswith(("n/a", "inf")) for text in texts)
+
+
+def _print_best(cells: Sequence[CellResult], console: Console) -> None:
+    found = best_figures(cells)
+    for best in found:
+        _say(console, str(best))
+    if cells and not found:
+        _say(console, NOTHING_MEASURED, "yellow")
+
+
+def _print_verdict(session: Session, console: Console) -> None:
+    _say(console, "")
+    _say(console, "VALID" if session.valid else "INVALID", "bold green" if session.valid else "bold red")
+    for reason in session.reasons:
+        _say(console, f"  - {reason}")
+    doubts = [
+        f"{cell.name}: {c.detail}" for cell in session.cells for c in cell.checks if c.ok is False and not c.voids
+    ]
+    for warning in (*session.warnings, *doubts):
+        _say(console, f"Warning: {warning}", "yellow")
+
+
+def _print_block(block: Block, console: Console) -> None:
+    _say(console, f"\n{block.title}", "bold")
+    for place, sentence in enumerate(block.sentences, 1):
+        _say(console, f"{place}. {sentence}" if block.numbered else sentence)
+    if block.rows:
+        for line in table(block.header, block.rows):
+            _say(console, f"  {line}")
+    for sentence in block.closing:
+        _say(console, sentence)

@@ -1,0 +1,214 @@
+"""What a mode found beyond its cells, as blocks that every report can show: sentences and a small table.
+
+Findings are JSON that another version may have written: what is known is laid out, what is unknown is shown as it is,
+what is missing is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from firstaudio.bench.report.figures import NOT_AVAILABLE, number
+from firstaudio.bench.session import Session
+
+Row = tuple[str, ...]
+NO_CRITICAL_ISSUE = "Critical Issues: None detected"
+CURVE_POINTS_MS = (0, 20, 50, 100, 200, 500, 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A piece of a report.
+
+    Attributes:
+        sentences: Above the table.
+        numbered: Whether the sentences are steps 1 to n.
+        header: Of the table; empty if there is none.
+        rows: Of the table.
+        closing: Below the table.
+    """
+
+    title: str
+    sentences: tuple[str, ...] = ()
+    header: Row = ()
+    rows: tuple[Row, ...] = ()
+    numbered: bool = False
+    closing: tuple[str, ...] = ()
+
+
+def blocks(session: Session) -> list[Block]:
+    """All findings of a session, known kinds first."""
+    kinds = [kind for kind in _KNOWN if kind in session.findings]
+    kinds += [kind for kind in session.findings if kind not in _KNOWN]
+    return [_block(kind, session) for kind in kinds]
+
+
+def critical_issues(session: Session) -> list[str]:
+    """What makes the session worthless or its target unfit: reasons, and cells with failures."""
+    failing = [f"{c.name}: {c.failed} of {c.issued - c.cancelled} requests failed" for c in session.cells if c.failed]
+    return [*session.reasons, *failing]
+
+
+def scalar(value: Any) -> str:
+    """A JSON scalar for people."""
+    if value is None:
+        return NOT_AVAILABLE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def pairs(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Any JSON value as dotted names and texts, in order."""
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from pairs(inner, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(value, list | tuple) and any(isinstance(inner, Mapping | list | tuple) for inner in value):
+        for place, inner in enumerate(value, 1):
+            yield from pairs(inner, f"{prefix}.{place}" if prefix else str(place))
+    elif isinstance(value, list | tuple | Mapping):
+        yield prefix, ", ".join(scalar(inner) for inner in value) or "none"
+    else:
+        yield prefix, scalar(value)
+
+
+def _block(kind: str, session: Session) -> Block:
+    finding = session.findings[kind]
+    lay_out = _KNOWN.get(kind)
+    try:
+        if lay_out is not None:
+            return lay_out(finding, session)
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError):  # of another shape than this version's
+        pass
+    return Block(kind.replace("_", " ").capitalize(), (), ("what", "value"), tuple(pairs(finding)))
+
+
+def _truth(finding: Sequence[Mapping[str, Any]], _: Session) -> Block:
+    rows = tuple(
+        (
+            str(row["figure"]),
+            number(row.get("stated"), row.get("unit") or ""),
+            number(row.get("measured"), row.get("unit") or ""),
+            span(row),
+            {True: "ok", False: "WRONG", None: "not judged"}[row.get("ok")],
+        )
+        for row in finding
+    )
+    wrong = sum(row[-1] == "WRONG" for row in rows)
+    sentence = f"{wrong} of {len(rows)} figures are wrong." if wrong else f"All {len(rows)} figures agree."
+    return Block("Stated and measured", (sentence,), ("figure", "stated", "measured", "accepted", ""), rows)
+
+
+def span(row: Mapping[str, Any]) -> str:
+    """`low–high` of a JSON object; `n/a` where an end is missing."""
+    low, high = row.get("low"), row.get("high")
+    if low is None and high is None:
+        return NOT_AVAILABLE
+    return f"{number(low)}–{number(high)}"
+
+
+def _fit(finding: Mapping[str, Any], _: Session) -> Block:
+    if finding.get("a_ms") is None or finding.get("b_ms_per_char") is None:
+        return Block("TTFA against text length", _said(finding))
+    line = f"TTFA = {number(finding['a_ms'])} ms + {number(finding['b_ms_per_char'])} ms per character"
+    ends = span({"low": finding.get("b_low"), "high": finding.get("b_high")})
+    interval = f" (slope 95 % interval {ends})" if ends != NOT_AVAILABLE else ""
+    return Block("TTFA against text length", (f"{line}{interval}.", *_said(finding)))
+
+
+def _said(finding: Mapping[str, Any]) -> tuple[str, ...]:
+    sentence = finding.get("sentence") or finding.get("verdict")
+    return (str(sentence),) if sentence else ()
+
+
+def _capacity(finding: Mapping[str, Any], _: Session) -> Block:
+    rows = tuple(
+        (
+            str(step["concurrency"]),
+            str(step.get("n", NOT_AVAILABLE)),
+            str(step.get("good", NOT_AVAILABLE)),
+            _percent(step.get("share")),
+            _percent(step.get("low")),
+            "passed" if step["passed"] else "failed",
+        )
+        for step in finding.get("steps", ())
+    )
+    criterion = (f"Criterion: {scalar(finding['criterion'])}.".replace("..", "."),) if finding.get("criterion") else ()
+    listeners = () if _said(finding) else (f"{scalar(finding.get('listeners'))} gapless listeners.",)
+    header = ("listeners", "requests", "good", "share", "at least", "")
+    return Block("Capacity", (*_said(finding), *listeners, *criterion), header if rows else (), rows)
+
+
+def _percent(share: float | None) -> str:
+    return NOT_AVAILABLE if share is None else f"{100 * share:.2f} %"
+
+
+def _ab(finding: Mapping[str, Any], _: Session) -> Block:
+    rows = tuple(
+        (
+            str(row["metric"]),
+            change(row.get("ratio")),
+            f"{change(row.get('low'))} to {change(row.get('high'))}",
+            number(row.get("p")),
+            str(row.get("verdict", NOT_AVAILABLE)),
+        )
+        for row in finding.get("metrics", ())
+    )
+    voided = tuple(f"Voided by: {reason}" for reason in finding.get("voided_by") or ())
+    heading = f"{finding.get('b', 'B')} against {finding.get('a', 'A')}"
+    rounds = (f"{finding['rounds']} interleaved rounds.",) if finding.get("rounds") is not None else ()
+    header = ("metric", "difference", "95 % interval", "p", "verdict")
+    return Block(heading, (*_said(finding), *voided, *rounds), header if rows else (), rows)
+
+
+def change(ratio: float | None) -> str:
+    """A ratio as a relative difference: 1.1 is `+10.0 %`."""
+    return NOT_AVAILABLE if ratio is None else f"{100 * (ratio - 1):+.1f} %"
+
+
+def _leak(finding: Mapping[str, Any], _: Session) -> Block:
+    slope = finding.get("slope_mb_per_1000")
+    if slope is None:
+        return Block("Memory growth", _said(finding))
+    measured = f"{number(slope)} MB per 1000 requests (95 % interval {span(finding)})"
+    least = finding.get("detectable")
+    seen = f"; growth of {number(least)} or more would have been seen" if least is not None else ""
+    return Block("Memory growth", (*_said(finding), f"{measured}{seen}."))
+
+
+def _preroll_curve(finding: Mapping[str, Sequence[Sequence[float]]], _: Session) -> Block:
+    rows = tuple(
+        (cell, *(_percent(_share_at(curve, buffer_ms)) for buffer_ms in CURVE_POINTS_MS))
+        for cell, curve in finding.items()
+    )
+    return Block("Share without a gap, by buffer", (), ("", *(f"{ms} ms" for ms in CURVE_POINTS_MS)), rows)
+
+
+def _share_at(curve: Sequence[Sequence[float]], buffer_ms: float) -> float | None:
+    """The curve is a step function; None before its first point."""
+    return next((share for buffer, share in sorted(map(tuple, curve), reverse=True) if buffer <= buffer_ms), None)
+
+
+def _recommendations(finding: Sequence[Mapping[str, Any]], session: Session) -> Block:
+    sentences = tuple(_advice(item) for item in finding) or ("Nothing to recommend.",)
+    issues = critical_issues(session)
+    closing = ("Critical Issues:", *(f"- {issue}" for issue in issues)) if issues else (NO_CRITICAL_ISSUE,)
+    return Block("Recommendations", sentences, numbered=bool(finding), closing=closing)
+
+
+def _advice(item: Mapping[str, Any]) -> str:
+    parts = [str(item["action"]).rstrip("."), item.get("evidence"), item.get("gain") and f"gain: {item['gain']}"]
+    return ". ".join(str(part).rstrip(".") for part in parts if part) + "."
+
+
+_KNOWN: Mapping[str, Callable[[Any, Session], Block]] = {
+    "truth": _truth,
+    "capacity": _capacity,
+    "ab": _ab,
+    "fit": _fit,
+    "preroll_curve": _preroll_curve,
+    "leak": _leak,
+    "recommendations": _recommendations,
+}
