@@ -19,6 +19,9 @@ MakeRecord = Callable[..., RequestRecord]
 MakeSession = Callable[..., Session]
 
 
+QUANTILES = ("p50", "p90", "p95", "p99")
+
+
 def spread(p50: float, n: int, num_failed: int = 0) -> Distribution:
     """Percentiles that widen upwards; with too few samples the upper ones are not available."""
 
@@ -31,9 +34,7 @@ def spread(p50: float, n: int, num_failed: int = 0) -> Distribution:
 
 
 def all_failed(n: int) -> Distribution:
-    return Distribution(
-        n, n, None, None, None, {q: Estimate(None, infinite=True) for q in ("p50", "p90", "p95", "p99")}
-    )
+    return Distribution(n, n, None, None, None, dict.fromkeys(QUANTILES, Estimate(None, infinite=True)))
 
 
 def client(floor_ms: float = 0.4) -> ClientSide:
@@ -54,7 +55,7 @@ def make_cell() -> MakeCell:
         **changes: Any,
     ) -> CellResult:
         axes = {"concurrency": concurrency} if axes is None else axes
-        name = "c=%d" % concurrency if list(axes) == ["concurrency"] else " ".join(str(v) for v in axes.values())
+        name = f"c={concurrency}" if list(axes) == ["concurrency"] else " ".join(str(v) for v in axes.values())
         totals: dict[str, float | None] = {
             "asps": asps,
             "rps": asps / 2.5,

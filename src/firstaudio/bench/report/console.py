@@ -18,7 +18,7 @@ from firstaudio.bench.report.figures import (
     quantile,
     varying_axes,
 )
-from firstaudio.bench.report.findings import Block, blocks
+from firstaudio.bench.report.findings import Block, all_warnings, blocks
 from firstaudio.bench.result import CellResult
 from firstaudio.bench.session import Session
 
@@ -71,10 +71,12 @@ def print_session(session: Session, console: Console) -> None:
 
 
 def _say(console: Console, line: str, style: str = "") -> None:
-    shown = "".join(
-        letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in line
-    )
-    console.print(Text(shown, style), soft_wrap=True)
+    console.print(Text("".join(map(_harmless, line)), style), soft_wrap=True)
+
+
+def _harmless(letter: str) -> str:
+    """Names and messages come from targets: none of them may steer the terminal."""
+    return letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}"
 
 
 def _print_cells(cells: Sequence[CellResult], axes: Sequence[str], console: Console) -> None:
@@ -130,10 +132,7 @@ def _print_verdict(session: Session, console: Console) -> None:
     _say(console, "VALID" if session.valid else "INVALID", "bold green" if session.valid else "bold red")
     for reason in session.reasons:
         _say(console, f"  - {reason}")
-    doubts = [
-        f"{cell.name}: {c.detail}" for cell in session.cells for c in cell.checks if c.ok is False and not c.voids
-    ]
-    for warning in (*session.warnings, *doubts):
+    for warning in all_warnings(session):
         _say(console, f"Warning: {warning}", "yellow")
 
 

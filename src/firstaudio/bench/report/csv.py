@@ -72,7 +72,7 @@ def _spread(cell: CellResult) -> list[Field]:
     for metric in DISTRIBUTIONS.values():
         for name in QUANTILES:
             figure = quantile(cell, metric, name)
-            ends: list[Field] = [figure and figure.low, figure and figure.high]
+            ends: list[Field] = [None, None] if figure is None else [figure.low, figure.high]
             row += ends if (metric, name) == ("ttfa_ms", "p95") else [_value(figure), *ends]
     return row
 

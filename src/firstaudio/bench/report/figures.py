@@ -90,12 +90,13 @@ def _interval(figure: Estimate) -> str:
 def quantile(cell: CellResult, metric: str, name: str) -> Estimate | None:
     """A quantile of a metric of a cell; None if the cell has no such metric."""
     distribution = cell.distributions.get(metric)
-    return distribution and distribution.quantiles.get(name)
+    return None if distribution is None else distribution.quantiles.get(name)
 
 
 def concurrency(cell: CellResult) -> str | int | float | None:
     """Clients of the cell; None if nothing says so."""
-    return cell.axes.get("concurrency", cell.cell.get("load", {}).get("concurrency"))
+    stated: int | None = cell.cell.get("load", {}).get("concurrency")
+    return cell.axes.get("concurrency", stated)
 
 
 def varying_axes(cells: Iterable[CellResult]) -> list[str]:
@@ -125,7 +126,7 @@ def place(cell: CellResult, axes: Sequence[str]) -> str:
 
 def target_of(cell: CellResult) -> str:
     """Name of the target that spoke; empty if the cell does not say."""
-    return str(cell.axes.get("target") or cell.cell.get("target", {}).get("name") or "")
+    return str(cell.cell.get("target", {}).get("name") or cell.axes.get("target") or "")
 
 
 @dataclass(frozen=True, slots=True)

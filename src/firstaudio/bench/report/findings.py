@@ -45,10 +45,20 @@ def blocks(session: Session) -> list[Block]:
     return [_block(kind, session) for kind in kinds]
 
 
-def critical_issues(session: Session) -> list[str]:
-    """What makes the session worthless or its target unfit: reasons, and cells with failures."""
+def critical_issues(session: Session, advice: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What makes the session worthless or its target unfit: reasons, and critical advice; failures if none is rated."""
+    if any("critical" in item for item in advice):
+        return [*session.reasons, *(_advice(item) for item in advice if item.get("critical"))]
     failing = [f"{c.name}: {c.failed} of {c.issued - c.cancelled} requests failed" for c in session.cells if c.failed]
     return [*session.reasons, *failing]
+
+
+def all_warnings(session: Session) -> list[str]:
+    """The session's own, and the checks that failed without making a cell invalid."""
+    doubts = (
+        f"{cell.name}: {c.detail}" for cell in session.cells for c in cell.checks if c.ok is False and not c.voids
+    )
+    return [*session.warnings, *doubts]
 
 
 def scalar(value: Any) -> str:
@@ -135,7 +145,7 @@ def _capacity(finding: Mapping[str, Any], _: Session) -> Block:
         )
         for step in finding.get("steps", ())
     )
-    criterion = (f"Criterion: {scalar(finding['criterion'])}.".replace("..", "."),) if finding.get("criterion") else ()
+    criterion = (f"Criterion: {finding['criterion']}",) if isinstance(finding.get("criterion"), str) else ()
     listeners = () if _said(finding) else (f"{scalar(finding.get('listeners'))} gapless listeners.",)
     header = ("listeners", "requests", "good", "share", "at least", "")
     return Block("Capacity", (*_said(finding), *listeners, *criterion), header if rows else (), rows)
@@ -193,7 +203,7 @@ def _share_at(curve: Sequence[Sequence[float]], buffer_ms: float) -> float | Non
 
 def _recommendations(finding: Sequence[Mapping[str, Any]], session: Session) -> Block:
     sentences = tuple(_advice(item) for item in finding) or ("Nothing to recommend.",)
-    issues = critical_issues(session)
+    issues = critical_issues(session, finding)
     closing = ("Critical Issues:", *(f"- {issue}" for issue in issues)) if issues else (NO_CRITICAL_ISSUE,)
     return Block("Recommendations", sentences, numbered=bool(finding), closing=closing)
 
