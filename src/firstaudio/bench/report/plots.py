@@ -1,0 +1,247 @@
+"""Plots as PNG, by matplotlib's object interface: no global state, no display."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from firstaudio.bench.report.figures import axis_value, quantile, varying_axes
+from firstaudio.bench.report.series import Lines, Scatter, lines
+from firstaudio.bench.result import CellResult
+from firstaudio.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = ("#2563a8", "#d9730d", "#2e8b57", "#8e44ad", "#b03a48", "#7a6a00", "#0e8a9a", "#555555")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+PERCENTILES = {"p50": "#8ab6e0", "p95": "#2563a8", "p99": "#0b2f5b"}
+SHOWN = tuple(PERCENTILES)
+DPI = 120
+PANELS_PER_ROW = 3
+CROWDED = 8  # ticks that stand side by side; more of them, or long ones, are turned
+LOG_RATIO = 20.0  # heights that span more than this need a logarithmic axis
+GREY = "#8a8f98"
+
+
+def throughput_png(cells: Sequence[CellResult], heading: str) -> bytes | None:
+    """ASPS, RTF and RPS along the axis; None if no cell has any."""
+    served = lines(cells)
+    figure = _figure(12.6, 4.2, heading)
+    panels: list[tuple[str, str, Callable[[CellResult], float | None]]] = [
+        ("ASPS", "audio seconds per second", lambda cell: cell.totals.get("asps")),
+        ("RTF (mean)", "processing time / audio duration", lambda cell: cell.totals.get("rtf_mean")),
+        ("RPS", "requests per second", lambda cell: cell.totals.get("rps")),
+    ]
+    drawn = 0
+    for place, (name, label, value) in enumerate(panels, 1):
+        axes = figure.add_subplot(1, 3, place)
+        drawn += _draw_lines(axes, served, value)
+        _dress(axes, served, name, label)
+        axes.set_ylim(bottom=0)
+        if name.startswith("RTF"):
+            axes.set_ylim(top=max(1.12, axes.get_ylim()[1]))
+            axes.axhline(1.0, color="#b03a48", linewidth=1.2, linestyle="--")
+            axes.annotate("real time", (0.98, 1.0), xycoords=("axes fraction", "data"), color="#b03a48", fontsize=8)
+            axes.texts[-1].set(ha="right", va="bottom")
+    _legend(figure, len(served.lines))
+    return _png(figure) if drawn else None
+
+
+def latency_png(cells: Sequence[CellResult], heading: str) -> bytes | None:
+    """TTFA p50, p95 and p99 along the axis with their 95 % intervals, a panel for each line; None without any."""
+    served = lines(cells)
+    rows = -(-len(served.lines) // PANELS_PER_ROW)
+    columns = min(len(served.lines), PANELS_PER_ROW)
+    figure = _figure(max(6.8, 4.4 * columns), 1.0 + 3.4 * rows, heading)
+    drawn, first = 0, None
+    for place, line in enumerate(served.lines, 1):
+        first = axes = figure.add_subplot(rows, columns, place, sharey=first)
+        shift = {"p50": -1, "p95": 0, "p99": 1}
+        for name, colour in PERCENTILES.items():
+            drawn += _draw_quantile(axes, served, line.xs, line.cells, name, colour, shift[name])
+        _dress(axes, served, line.label or "TTFA", "time to first audio, ms")
+        if axes.lines:
+            axes.legend(frameon=False, fontsize=9)
+    if first is not None and drawn:
+        _fit_heights(first)
+    return _png(figure) if drawn else None
+
+
+def comparison_png(cells: Sequence[CellResult], heading: str) -> bytes | None:
+    """Bars: TTFA (p50), RTF and ASPS of each cell, as voices are compared; None if nothing was measured."""
+    axis = next((name for name in varying_axes(cells) if name != "concurrency"), "")
+    names = [axis_value(cell, axis) if axis else cell.name for cell in cells]
+    figure = _figure(12.6, 1.6 + 0.42 * len(cells), heading)
+    panels: list[tuple[str, Callable[[CellResult], float | None]]] = [
+        ("TTFA p50, ms (lower is better)", lambda cell: _median(cell, "ttfa_ms")),
+        ("RTF mean (lower is better)", lambda cell: cell.totals.get("rtf_mean")),
+        ("ASPS (higher is better)", lambda cell: cell.totals.get("asps")),
+    ]
+    drawn, first = 0, None
+    for place, (name, value) in enumerate(panels, 1):
+        axes = figure.add_subplot(1, 3, place, sharey=first)
+        drawn += _draw_bars(axes, names, [value(cell) for cell in cells])
+        axes.set_title(name, fontsize=10, loc="left")
+        axes.tick_params(axis="y", labelleft=first is None, length=0)
+        first = first or axes
+    if first is not None:
+        first.invert_yaxis()
+    return _png(figure) if drawn else None
+
+
+def preroll_png(curves: Mapping[str, Sequence[Sequence[float]]], heading: str) -> bytes | None:
+    """Share of answers that play without a gap, by the player's buffer."""
+    if not any(curves.values()):
+        return None
+    figure = _figure(7.2, 4.4, heading)
+    axes = figure.add_subplot()
+    for place, (name, curve) in enumerate(curves.items()):
+        points = sorted((float(buffer), 100 * float(share)) for buffer, share in curve)
+        style = "-" if place < len(COLOURS) else "--"
+        xs, ys = [x for x, _ in points], [y for _, y in points]
+        axes.step(xs, ys, where="post", color=COLOURS[place % len(COLOURS)], linestyle=style, label=_plain(name))
+    axes.set_xscale("symlog", linthresh=10)
+    axes.set_ylim(0, 103)
+    axes.set_xlabel("buffer before playing, ms")
+    axes.set_ylabel("answers without a gap, %")
+    _strip(axes)
+    axes.legend(frameon=False, fontsize=9)
+    return _png(figure)
+
+
+def length_png(scatter: Scatter, fit: Mapping[str, Any] | None, heading: str) -> bytes | None:
+    """TTFA against characters, with the fitted line."""
+    if not scatter.points:
+        return None
+    figure = _figure(7.2, 4.4, heading)
+    axes = figure.add_subplot()
+    longest = max(x for x, _ in scatter.points)
+    xs, ys = [x for x, _ in scatter.points], [y for _, y in scatter.points]
+    axes.scatter(xs, ys, s=14, color=COLOURS[0], alpha=0.6, linewidths=0)
+    if fit and fit.get("a_ms") is not None and fit.get("b_ms_per_char") is not None:
+        a, b = float(fit["a_ms"]), float(fit["b_ms_per_char"])
+        axes.plot([0, longest], [a, a + b * longest], color=COLOURS[1], label=f"{a:.1f} ms + {b:.3g} ms per character")
+        axes.legend(frameon=False, fontsize=9)
+    axes.set_xlim(0, longest * 1.05)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("characters")
+    axes.set_ylabel("time to first audio, ms")
+    _strip(axes)
+    return _png(figure)
+
+
+def _figure(width: float, height: float, heading: str) -> Figure:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("a plot", "bench") from error
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.suptitle(_plain(heading), fontsize=12, x=0.01, ha="left", fontweight="bold")
+    return figure
+
+
+def _plain(text: str) -> str:
+    """A name as it is: a dollar sign would begin a formula, a leading underscore hide it from the legend."""
+    return text.replace("$", r"\$").removeprefix("_")
+
+
+def _png(figure: Figure) -> bytes:
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=DPI, metadata={"Software": None})
+    return out.getvalue()
+
+
+def _draw_lines(axes: Axes, served: Lines, value: Callable[[CellResult], float | None]) -> int:
+    drawn = 0
+    for place, line in enumerate(served.lines):
+        known = [(x, y) for x, cell in zip(line.xs, line.cells, strict=True) if (y := value(cell)) is not None]
+        if known:
+            style = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place // len(COLOURS) % len(MARKERS)]}
+            xs, ys = [x for x, _ in known], [y for _, y in known]
+            joined = "-" if served.axis else ""
+            axes.plot(xs, ys, linestyle=joined, label=_plain(line.label), markersize=5, **style)  # type: ignore[arg-type]
+            drawn += len(known)
+    return drawn
+
+
+def _draw_quantile(
+    axes: Axes, served: Lines, xs: Sequence[float], cells: Sequence[CellResult], name: str, colour: str, shift: int
+) -> int:
+    """Points beside each other, so that their intervals do not hide one another."""
+    found = [(x, quantile(cell, "ttfa_ms", name)) for x, cell in zip(xs, cells, strict=True)]
+    known = [(x, e) for x, e in found if e is not None and e.value is not None and not e.infinite]
+    if not known:
+        return 0
+    places = [x * (1 + 0.02 * shift) if served.log else x + 0.02 * shift * _width(served) for x, _ in known]
+    values = [e.value or 0.0 for _, e in known]
+    below = [value - (value if e.low is None else e.low) for value, (_, e) in zip(values, known, strict=True)]
+    above = [(value if e.high is None else e.high) - value for value, (_, e) in zip(values, known, strict=True)]
+    joined = "-" if served.axis else ""
+    style = {"color": colour, "marker": "o", "linestyle": joined, "capsize": 3, "markersize": 4, "label": name}
+    axes.errorbar(places, values, yerr=[below, above], **style)  # type: ignore[arg-type]
+    return len(known)
+
+
+def _width(served: Lines) -> float:
+    places = [x for x, _ in served.ticks]
+    return (max(places) - min(places)) / max(1, len(places) - 1) or 1.0
+
+
+def _fit_heights(axes: Axes) -> None:
+    low, high = axes.get_ylim()
+    least = float(axes.dataLim.ymin)
+    if least > 0 and high / least > LOG_RATIO:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+    else:
+        axes.set_ylim(min(low, 0), high)
+
+
+def _draw_bars(axes: Axes, names: Sequence[str], values: Sequence[float | None]) -> int:
+    bars = axes.barh(range(len(names)), [value or 0.0 for value in values], color=COLOURS[0], height=0.62)
+    axes.bar_label(bars, ["n/a" if value is None else f"{value:.4g}" for value in values], padding=4, fontsize=9)
+    axes.set_yticks(range(len(names)), [_plain(name) for name in names])
+    axes.margins(x=0.18)
+    axes.set_xlim(left=0)
+    _strip(axes)
+    axes.grid(visible=False)
+    axes.set_xticks([])
+    axes.spines["bottom"].set_visible(False)
+    return sum(value is not None for value in values)
+
+
+def _median(cell: CellResult, metric: str) -> float | None:
+    figure = quantile(cell, metric, "p50")
+    return None if figure is None or figure.infinite else figure.value
+
+
+def _dress(axes: Axes, served: Lines, name: str, label: str) -> None:
+    axes.set_title(_plain(name), fontsize=10, loc="left")
+    axes.set_ylabel(label, fontsize=9)
+    axes.set_xlabel(served.title, fontsize=9)
+    if served.log:
+        axes.set_xscale("log", base=2)
+    places = [x for x, _ in served.ticks]
+    axes.set_xticks(places, [_plain(text) for _, text in served.ticks], fontsize=9)
+    axes.minorticks_off()
+    if len(places) > CROWDED or max(len(text) for _, text in served.ticks) > CROWDED:
+        axes.tick_params(axis="x", rotation=40)
+        for text in axes.get_xticklabels():
+            text.set_horizontalalignment("right")
+    _strip(axes)
+
+
+def _strip(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GREY)
+    axes.grid(axis="y", color="#e3e5e8", linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def _legend(figure: Figure, num_lines: int) -> None:
+    if num_lines > 1:
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(num_lines, 6), frameon=False, fontsize=9)
