@@ -14,6 +14,8 @@ from typing import Annotated
 import typer
 
 from firstaudio import __version__
+from firstaudio.cli.bench.app import app as bench_app
+from firstaudio.cli.bench.flags import spread
 from firstaudio.cli.doctor import doctor
 from firstaudio.cli.say import say
 from firstaudio.cli.serve import serve
@@ -51,6 +53,7 @@ app.command()(serve)
 app.command()(say)
 app.command()(voices)
 app.command()(doctor)
+app.add_typer(bench_app, name="bench")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -61,6 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     if sys.stderr is None:  # closed: talk would go to stdout, among the data
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 -- for the rest of the process
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments[:1] == ["bench"]:
+        arguments = spread(arguments)
     command = typer.main.get_command(app)
     try:
         command.main(arguments, prog_name="firstaudio")

@@ -1,0 +1,1 @@
+"""`firstaudio bench`: the harness from a shell."""
