@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from firstaudio.bench.report.figures import axis_value, quantile, varying_axes
 from firstaudio.bench.report.series import Lines, Scatter, lines
-from firstaudio.bench.result import CellResult
+from firstaudio.bench.result import CellResult, Estimate
 from firstaudio.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ PANELS_PER_ROW = 3
 CROWDED = 8  # ticks that stand side by side; more of them, or long ones, are turned
 LOG_RATIO = 20.0  # heights that span more than this need a logarithmic axis
 GREY = "#8a8f98"
+RED = "#b03a48"
+REAL_TIME_FAR = 0.1  # an RTF below it lies on the bottom of a linear axis that holds 1.0
 
 
 def throughput_png(cells: Sequence[CellResult], heading: str) -> bytes | None:
@@ -40,14 +43,32 @@ def throughput_png(cells: Sequence[CellResult], heading: str) -> bytes | None:
         axes = figure.add_subplot(1, 3, place)
         drawn += _draw_lines(axes, served, value)
         _dress(axes, served, name, label)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, _above(axes))
         if name.startswith("RTF"):
-            axes.set_ylim(top=max(1.12, axes.get_ylim()[1]))
-            axes.axhline(1.0, color="#b03a48", linewidth=1.2, linestyle="--")
-            axes.annotate("real time", (0.98, 1.0), xycoords=("axes fraction", "data"), color="#b03a48", fontsize=8)
-            axes.texts[-1].set(ha="right", va="bottom")
+            _mark_real_time(axes)
     _legend(figure, len(served.lines))
     return _png(figure) if drawn else None
+
+
+def _mark_real_time(axes: Axes) -> None:
+    """A line at 1.0; logarithmic where the server is so fast that nothing else would be seen."""
+    low, high = float(axes.dataLim.ymin), float(axes.dataLim.ymax)
+    if 0 < low < REAL_TIME_FAR:
+        axes.set_yscale("log")
+        axes.set_ylim(low / 2, max(1.6, 2 * high))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.minorticks_off()
+    else:
+        axes.set_ylim(0, max(1.12, _above(axes)))
+    axes.axhline(1.0, color=RED, linewidth=1.2, linestyle="--")
+    text = axes.annotate("real time", (0.98, 1.0), xycoords=("axes fraction", "data"), color=RED, fontsize=8)
+    text.set(horizontalalignment="right", verticalalignment="bottom")
+
+
+def _above(axes: Axes) -> float:
+    """A height that leaves room over what was drawn; 1 if that was nothing."""
+    top = float(axes.dataLim.ymax)
+    return 1.08 * top if math.isfinite(top) and top > 0 else 1.0
 
 
 def latency_png(cells: Sequence[CellResult], heading: str) -> bytes | None:
@@ -98,12 +119,16 @@ def preroll_png(curves: Mapping[str, Sequence[Sequence[float]]], heading: str) -
         return None
     figure = _figure(7.2, 4.4, heading)
     axes = figure.add_subplot()
+    longest = 1.25 * max(float(buffer) for curve in curves.values() for buffer, _ in curve)
     for place, (name, curve) in enumerate(curves.items()):
         points = sorted((float(buffer), 100 * float(share)) for buffer, share in curve)
+        points += [(longest, share) for _, share in points[-1:]]
         style = "-" if place < len(COLOURS) else "--"
         xs, ys = [x for x, _ in points], [y for _, y in points]
         axes.step(xs, ys, where="post", color=COLOURS[place % len(COLOURS)], linestyle=style, label=_plain(name))
     axes.set_xscale("symlog", linthresh=10)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlim(0, longest or 1.0)
     axes.set_ylim(0, 103)
     axes.set_xlabel("buffer before playing, ms")
     axes.set_ylabel("answers without a gap, %")
@@ -157,32 +182,29 @@ def _png(figure: Figure) -> bytes:
 def _draw_lines(axes: Axes, served: Lines, value: Callable[[CellResult], float | None]) -> int:
     drawn = 0
     for place, line in enumerate(served.lines):
-        known = [(x, y) for x, cell in zip(line.xs, line.cells, strict=True) if (y := value(cell)) is not None]
-        if known:
-            style = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place // len(COLOURS) % len(MARKERS)]}
-            xs, ys = [x for x, _ in known], [y for _, y in known]
-            joined = "-" if served.axis else ""
-            axes.plot(xs, ys, linestyle=joined, label=_plain(line.label), markersize=5, **style)  # type: ignore[arg-type]
-            drawn += len(known)
+        ys = [math.nan if (y := value(cell)) is None else y for cell in line.cells]
+        style = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place // len(COLOURS) % len(MARKERS)]}
+        joined = "-" if served.axis else ""
+        axes.plot(line.xs, ys, linestyle=joined, label=_plain(line.label), markersize=5, **style)  # type: ignore[arg-type]
+        drawn += sum(not math.isnan(y) for y in ys)
     return drawn
 
 
 def _draw_quantile(
     axes: Axes, served: Lines, xs: Sequence[float], cells: Sequence[CellResult], name: str, colour: str, shift: int
 ) -> int:
-    """Points beside each other, so that their intervals do not hide one another."""
-    found = [(x, quantile(cell, "ttfa_ms", name)) for x, cell in zip(xs, cells, strict=True)]
-    known = [(x, e) for x, e in found if e is not None and e.value is not None and not e.infinite]
-    if not known:
+    """Points beside each other, so that their intervals do not hide one another; a missing one leaves a gap."""
+    figures = [quantile(cell, "ttfa_ms", name) or Estimate(None) for cell in cells]
+    values = [math.nan if e.value is None or e.infinite else e.value for e in figures]
+    if all(map(math.isnan, values)):
         return 0
-    places = [x * (1 + 0.02 * shift) if served.log else x + 0.02 * shift * _width(served) for x, _ in known]
-    values = [e.value or 0.0 for _, e in known]
-    below = [value - (value if e.low is None else e.low) for value, (_, e) in zip(values, known, strict=True)]
-    above = [(value if e.high is None else e.high) - value for value, (_, e) in zip(values, known, strict=True)]
+    places = [x * (1 + 0.02 * shift) if served.log else x + 0.02 * shift * _width(served) for x in xs]
+    below = [0.0 if e.low is None else value - e.low for value, e in zip(values, figures, strict=True)]
+    above = [0.0 if e.high is None else e.high - value for value, e in zip(values, figures, strict=True)]
     joined = "-" if served.axis else ""
     style = {"color": colour, "marker": "o", "linestyle": joined, "capsize": 3, "markersize": 4, "label": name}
     axes.errorbar(places, values, yerr=[below, above], **style)  # type: ignore[arg-type]
-    return len(known)
+    return sum(not math.isnan(value) for value in values)
 
 
 def _width(served: Lines) -> float:
@@ -227,7 +249,7 @@ def _dress(axes: Axes, served: Lines, name: str, label: str) -> None:
     places = [x for x, _ in served.ticks]
     axes.set_xticks(places, [_plain(text) for _, text in served.ticks], fontsize=9)
     axes.minorticks_off()
-    if len(places) > CROWDED or max(len(text) for _, text in served.ticks) > CROWDED:
+    if len(places) > CROWDED or max(len(part) for _, text in served.ticks for part in text.split("\n")) > CROWDED:
         axes.tick_params(axis="x", rotation=40)
         for text in axes.get_xticklabels():
             text.set_horizontalalignment("right")

@@ -65,7 +65,14 @@ def lines(cells: Sequence[CellResult]) -> Lines:
     found = [_line(label, sorted(group, key=lambda pair: pair[0])) for label, group in groups.items()]
     places = sorted({x for line in found for x in line.xs})
     log = places[0] > 0 and places[-1] / places[0] >= LOG_RATIO
-    return Lines(axis, tuple(found), tuple((x, f"{x:g}") for x in places), log)
+    return Lines(axis, tuple(found), tuple((x, _tick(x, found)) for x in places), log)
+
+
+def _tick(place: float, found: Sequence[Line]) -> str:
+    """The level, and below it that requests failed there: a point may be missing for that reason."""
+    there = [cell for line in found for x, cell in zip(line.xs, line.cells, strict=True) if x == place]
+    asked, ok = sum(cell.ok + cell.failed for cell in there), sum(cell.ok for cell in there)
+    return f"{place:g}" if ok == asked else f"{place:g}\n({100 * ok / asked:.0f} % ok)"
 
 
 def _are_numbers(cells: Sequence[CellResult], axis: str) -> bool:
