@@ -26,7 +26,7 @@ def make(spec: TargetSpec) -> tuple[Asker, Reading]:
         fixed["stream_format"] = "sse"
     if spec.delivery == "whole":
         fixed["stream"] = False
-    reading = Reading(container=spec.container, sample_rate=spec.sample_rate, error_field="error")
+    reading = Reading(container=spec.container, sample_rate=spec.sample_rate)
     if spec.delivery == "sse":
         reading = Reading("sse", "audio", "error", spec.container, spec.sample_rate)
     return JsonAsker(spec, origin, target, lambda utterance: {**fixed, **_asked(utterance)}), reading

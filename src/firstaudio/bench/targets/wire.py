@@ -142,8 +142,10 @@ class Wire(asyncio.Protocol):
     # httptools calls these; what they raise, it would wrap.
 
     def on_message_begin(self) -> None:
-        """Forget the interim answer before this one, if there was one."""
+        """Forget the interim answer before this one; an answer that nobody asked for ends the connection."""
         self._headers = {}
+        if self._exchange is None:
+            self.drop()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header field; fields after the body are trailers, which are only counted."""
