@@ -16,8 +16,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from firstaudio.audio.chunk import Pcm
 from firstaudio.bench.modes.plans import workload
 from firstaudio.bench.modes.setup import DEFAULT_LEVELS, PLANS, Setup
+from firstaudio.bench.preflight import preflight
 from firstaudio.bench.progress import Progress
 from firstaudio.bench.record import RequestRecord
 from firstaudio.bench.report.write import write_reports
@@ -28,7 +30,7 @@ from firstaudio.bench.store import free_name
 from firstaudio.bench.targets.base import Target
 from firstaudio.bench.targets.function import FunctionTarget
 from firstaudio.bench.targets.make import make_target
-from firstaudio.bench.workload import Goals, Texts
+from firstaudio.bench.workload import Cell, Goals, Texts
 from firstaudio.errors import BenchError
 
 
@@ -169,14 +171,21 @@ class TorchInferenceTTS:
 
     spec: TargetSpec
 
-    async def __call__(self, text: str) -> tuple[Any, int]:
+    async def __call__(self, text: str) -> tuple[Pcm, int]:
         """Speak once. Raises BenchError."""
         return await speak_once(self.spec, text)
 
 
-async def speak_once(spec: TargetSpec, text: str) -> tuple[Any, int]:
+async def speak_once(spec: TargetSpec, text: str) -> tuple[Pcm, int]:
     """One utterance, untimed: mono samples and their rate in Hz. Raises BenchError with what went wrong."""
-    raise NotImplementedError
+    target = make_target(spec)
+    try:
+        answer = await preflight(target, Cell("speak once", spec, voice=spec.model), text)
+    finally:
+        await target.close()
+    assert answer.heard.pcm is not None
+    assert answer.heard.sample_rate is not None
+    return answer.heard.pcm, answer.heard.sample_rate
 
 
 def _is_function(tts: object) -> bool:

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+
+from firstaudio.bench.modes.plans import PLANS, workload
+from firstaudio.bench.modes.setup import Setup
+from firstaudio.bench.spec import TargetSpec
+
+SETUP = Setup(TargetSpec("openai", "http://127.0.0.1:8000", "here"), voices=("default", "premium"), levels=(1, 4))
+
+
+@pytest.mark.parametrize("mode", PLANS)
+def test_cells_of_a_mode_have_names_of_their_own(mode: str):
+    names = [cell.name for cell in workload(mode, SETUP).cells]
+
+    assert names
+    assert len(names) == len(set(names))
+
+
+def test_a_server_is_measured_at_every_level():
+    assert [1, 4] == [cell.axes["concurrency"] for cell in workload("server", SETUP).cells]
+    assert {"default"} == {cell.voice for cell in workload("server", SETUP).cells}
+
+
+def test_an_open_loop_is_one_cell():
+    open_loop = Setup(SETUP.target, levels=(64,), arrival="poisson", rate_per_s=5.0)
+    (cell,) = workload("server", open_loop).cells
+
+    assert ("poisson", 5.0, 64) == (cell.load.arrival, cell.load.rate_per_s, cell.load.concurrency)
+
+
+def test_voices_are_compared_at_every_level():
+    cells = workload("voices", SETUP).cells
+
+    assert ["default", "default", "premium", "premium"] == [cell.voice for cell in cells]
+
+
+def test_comprehensive_varies_one_thing_at_a_time():
+    cells = {cell.name: cell for cell in workload("comprehensive", SETUP).cells}
+
+    assert "whole" == cells["delivery=whole"].target.delivery
+    assert "premium" == cells["voice=premium"].voice
+    assert ("complex",) == cells["text=complex"].texts.classes
+    assert 1.5 == cells["speed=1.5"].speed
+    assert 4 == cells["c=4"].load.concurrency
+
+
+def test_the_repeated_greeting_is_labelled_as_one_that_a_cache_may_answer():
+    cells = {cell.name: cell for cell in workload("full", SETUP).cells}
+
+    assert "cached" == cells["hello_world_repeated"].label
+    assert "warm" == cells["short_text_ttfa"].label
+    assert {"default", "premium"} == {cell.voice for name, cell in cells.items() if name.startswith("voice_variety")}
+
+
+def test_the_hash_knows_the_work_and_not_the_place():
+    elsewhere = Setup(SETUP.target.replace(url="http://other:1", name="there"), SETUP.voices, SETUP.levels)
+    more = Setup(SETUP.target, SETUP.voices, (1, 8))
+
+    assert workload("server", SETUP).hash == workload("server", elsewhere).hash
+    assert workload("server", SETUP).hash != workload("server", more).hash
+
+
+def test_secrets_are_not_among_what_is_saved():
+    spec = SETUP.target.replace(token="t0ps3cret", headers={"X-Api-Key": "t0ps3cret", "X-Team": "blue"})
+    saved = str(workload("server", Setup(spec)).public())
+
+    assert "t0ps3cret" not in saved
+    assert "blue" in saved

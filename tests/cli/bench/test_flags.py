@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import pytest
+
+from firstaudio.cli.bench.flags import spread
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"),
+    [
+        ("server --voices a b c", "server --voices a --voices b --voices c"),
+        ("server --voices=a,b --json", "server --voices a --voices b --json"),
+        ("server --concurrency 1 2 --url http://x", "server --concurrency 1 --concurrency 2 --url http://x"),
+        ("server --concurrency 1 --concurrency 2", "server --concurrency 1 --concurrency 2"),
+        ("ab http://x http://y --concurrency 4", "ab http://x http://y --concurrency 4"),
+        ("server --url http://x --no-floor", "server --url http://x --no-floor"),
+    ],
+)
+def test_lists_may_be_written_in_one_go(typed: str, wanted: str):
+    assert wanted.split() == spread(typed.split())
+
+
+def test_a_text_of_ones_own_may_hold_commas():
+    assert ["server", "--text", "Yes, indeed."] == spread(["server", "--text", "Yes, indeed."])
