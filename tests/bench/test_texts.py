@@ -105,8 +105,7 @@ def exhausted(source: Iterable[Utterance]) -> list[str]:
     """The short texts that a source yields before it is used up."""
     found: list[str] = []
     with suppress(BenchError):
-        for utterance in source:
-            found.append(utterance.text)
+        found.extend(utterance.text for utterance in source)
     return found
 
 
