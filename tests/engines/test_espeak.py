@@ -106,6 +106,7 @@ def test_a_voice_may_carry_a_variant(espeak):
     ("voice", "language", "error", "message"),
     [
         ("nvoa", None, UnknownVoiceError, "did you mean 'nova'"),
+        ("de-at", None, UnknownVoiceError, "did you mean 'de'"),
         (
             "nope",
             None,

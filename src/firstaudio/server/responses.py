@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import BinaryIO
 from urllib.parse import quote
@@ -32,7 +33,7 @@ READ_BYTES = 262_144
 MAX_NAMED_FIELDS = 20
 
 
-class SpeechResponse(Response):
+class SpeechResponse(Response, ABC):
     """Base: owns the stream, and delivers until all is said, something fails, or nobody listens.
 
     Args:
@@ -75,8 +76,9 @@ class SpeechResponse(Response):
         if not delivery.cancelled():
             delivery.result()
 
+    @abstractmethod
     async def _deliver(self, send: Send) -> None:
-        raise NotImplementedError
+        """Send headers and body."""
 
     def _release(self) -> None:
         """Free what delivery held; it has ended."""

@@ -141,9 +141,10 @@ class VoiceTable:
         return tag
 
     def _nearest(self, name: str) -> str:
-        names = [known for known in (*self._aliases, *self._by_id) if len(known) >= SHORTEST_HINT]
-        close = difflib.get_close_matches(name.lower()[:80], names, n=3, cutoff=0.6)
-        close = close or [key for key in self._by_id if key.split("-")[0] == name.lower().split("-")[0]][:3]
+        language, region, _ = name.lower().replace("_", "-").partition("-")
+        related = [key for key in self._by_id if region and key.split("-")[0] == language]
+        names = related or [known for known in (*self._aliases, *self._by_id) if len(known) >= SHORTEST_HINT]
+        close = difflib.get_close_matches(name.lower()[:80], names, n=3, cutoff=0.6) or related[:3]
         hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ";"
         return f"{hint} `firstaudio voices` or GET /v1/audio/voices lists them all"
 
