@@ -153,7 +153,14 @@ class _Catch:
 
 
 def _run_sync(call: _Call, utterance: Utterance, catch: _Catch) -> None:
-    """In a thread."""
+    """In a thread; a StopIteration that left it would never reach the one who waits."""
+    try:
+        _call_sync(call, utterance, catch)
+    except StopIteration as error:
+        raise RuntimeError("StopIteration left the function") from error
+
+
+def _call_sync(call: _Call, utterance: Utterance, catch: _Catch) -> None:
     result = call(utterance)
     if inspect.isawaitable(result) or isinstance(result, AsyncIterator):
         if inspect.iscoroutine(result):

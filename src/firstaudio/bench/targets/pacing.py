@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from itertools import pairwise
 from typing import Any
 
 from firstaudio.clock import NS_PER_S, Clock, now_ns
@@ -29,11 +30,11 @@ def cut(text: str, characters: int = CHARACTERS_PER_PIECE) -> list[str]:
 
 
 def _cut_word(word: str, characters: int) -> list[str]:
-    lead = len(word) - len(word.lstrip()) if word.strip() else 0
-    letters = len(word) - lead
-    num_pieces = max(1, round(letters / characters))
-    ends = [lead + letters * i // num_pieces for i in range(1, num_pieces + 1)]
-    return [word[start:end] for start, end in zip([0, *ends], ends, strict=False) if end > start]
+    """Space before and after it stays with its first and last piece."""
+    lead, num_letters = len(word) - len(word.lstrip()), len(word.strip())
+    num_pieces = max(1, round(num_letters / characters))
+    inner = [lead + num_letters * i // num_pieces for i in range(1, num_pieces)]
+    return [word[start:end] for start, end in pairwise([0, *inner, len(word)])]
 
 
 async def paced(

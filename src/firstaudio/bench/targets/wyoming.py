@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import warnings
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from wyoming.audio import AudioChunk, AudioFormat, AudioStart, AudioStop
 from wyoming.error import Error
 from wyoming.event import Event, async_read_event, async_write_event
-from wyoming.info import Describe, Info
 from wyoming.tts import (
     Synthesize,
     SynthesizeChunk,
@@ -27,6 +26,11 @@ from firstaudio.bench.targets.pacing import alongside, cut, paced
 from firstaudio.bench.utterance import Utterance
 from firstaudio.clock import now_ns
 from firstaudio.errors import BenchError
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # it tries audioop, and does without where there is none
+    from wyoming.audio import AudioChunk, AudioFormat, AudioStart, AudioStop
+    from wyoming.info import Describe, Info
 
 CONNECT_TIMEOUT_S = 10.0
 MAX_LINE_BYTES = 2**20
