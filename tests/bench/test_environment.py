@@ -26,6 +26,7 @@ from firstaudio.bench.environment import (
     others_cpu_share,
     software,
     throttled,
+    throttling_check,
     usable_cores,
     virtualisation,
 )
@@ -200,6 +201,21 @@ def test_throttling_is_read_from_either_cgroup_version(root, files: dict[str, st
 
 def test_throttling_between_two_readings_is_their_difference():
     assert Throttling(20, 5, 900).since(Throttling(10, 3, 200)) == Throttling(10, 2, 700)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "ok"),
+    [
+        (None, None, None),
+        (Throttling(1, 1, 5), Throttling(9, 1, 5), True),
+        (Throttling(1, 1, 5), Throttling(9, 3, 20_000_005), False),
+    ],
+)
+def test_a_client_that_was_held_back_voids_its_cell(before, after, ok: bool | None):
+    check = throttling_check(before, after)
+
+    assert (check.ok, check.voids) == (ok, True)
+    assert ("in 2 of 8 periods (20 ms)" in check.detail) is (ok is False)
 
 
 @pytest.mark.parametrize(

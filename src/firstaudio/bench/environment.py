@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from firstaudio import __version__
-from firstaudio.clock import NS_PER_S
+from firstaudio.bench.result import Check
+from firstaudio.clock import NS_PER_MS, NS_PER_S
 from firstaudio.errors import MissingExtraError
 
 PACKAGES = ("numpy", "scipy", "soxr", "av", "uvloop", "httptools", "websockets", "wyoming", "psutil", "onnxruntime")
@@ -137,6 +138,20 @@ def throttled(root: Path = ROOT) -> Throttling | None:
             time_ns = int(rows["throttled_usec"]) * 1000 if "throttled_usec" in rows else int(rows["throttled_time"])
             return Throttling(int(rows["nr_periods"]), int(rows["nr_throttled"]), time_ns)
     return None
+
+
+def throttling_check(before: Throttling | None, after: Throttling | None) -> Check:
+    """Whether this process was held back between two readings: its stamps came late then, unknown by how much."""
+    if before is None or after is None:
+        return Check("throttling", None, "this system does not tell whether the client's CPU was throttled")
+    between = after.since(before)
+    if between.num_throttled == 0:
+        return Check("throttling", True, "the client's CPU was not throttled")
+    detail = (
+        f"the client's CPU was throttled in {between.num_throttled} of {between.num_periods} periods "
+        f"({between.throttled_ns / NS_PER_MS:.0f} ms): give its container a higher CPU limit, then run again"
+    )
+    return Check("throttling", False, detail)
 
 
 def others_cpu_share(sample_s: float) -> float | None:

@@ -37,7 +37,7 @@ def recompute(session: Session, records: Iterable[RequestRecord], goals: Goals |
     if unknown := rows.keys() - known.keys():
         raise BenchError(f"rows of cell {min(unknown)!r} are no part of session {session.name!r}: are they its own?")
     results = {result.name: result for result in session.cells}
-    wanted = goals or Goals(**session.configuration["goals"])
+    wanted = goals or goals_of(session)
     cells = [
         _summarised(cell_from_json(cell), rows.get(name, []), wanted, results.get(name))
         for name, cell in known.items()
@@ -51,6 +51,12 @@ def recompute(session: Session, records: Iterable[RequestRecord], goals: Goals |
         definitions=definitions(),
         warnings=[warning for warning in session.warnings if warning != remark] + [remark],
     )
+
+
+def goals_of(session: Session, *, ttfa_ms: float | None = None, buffer_ms: float | None = None) -> Goals:
+    """The goals of the run, those that are given put in their place."""
+    given = {name: value for name, value in (("ttfa_ms", ttfa_ms), ("buffer_ms", buffer_ms)) if value is not None}
+    return Goals(**{**session.configuration["goals"], **given})
 
 
 def cell_from_json(row: Mapping[str, Any]) -> Cell:
