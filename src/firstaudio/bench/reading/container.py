@@ -70,7 +70,7 @@ def locate(head: bytes, wanted: str | None = None, *, may_be_pcm: bool = False) 
                 return Found(name, page.body, is_ogg=True) if page else None
     except ValueError as error:
         raise SpeakError(FailureKind.WRONG_FORMAT, f"the {name} answer cannot be read: {error}") from error
-    return None if start is None else Found(name, start)
+    return None if start is None or start > len(head) else Found(name, start)
 
 
 def sniff(head: bytes, *, strong_only: bool = False) -> str | None:

@@ -146,12 +146,13 @@ def _by_packets(data: bytes, ends: NDArray[np.int64], found: Found) -> Decoded:
         index = min(int(np.searchsorted(ends, available)), len(ends) - 1)
         num_samples[index] += len(samples)
         parts.append(samples)
-    joined = np.concatenate(parts) if parts else np.zeros(0)
+    cut = packets.cut or _cut_container(data, found, sum(map(len, parts)))
+    if not parts:
+        kind = FailureKind.TRUNCATED if cut else FailureKind.EMPTY
+        raise SpeakError(kind, cut or f"the {found.container} answer has headers and no audio")
+    joined = np.concatenate(parts)
     pcm: Pcm = np.rint(joined).astype(np.int16) if packets.is_16_bit else joined.astype(np.float32)
-    if not packets.sample_rate and not packets.cut:
-        raise SpeakError(FailureKind.EMPTY, f"the {found.container} answer has headers and no audio")
-    rate = _checked_rate(packets.sample_rate or 1)
-    cut = packets.cut or _cut_container(data, found, len(pcm))
+    rate = _checked_rate(packets.sample_rate)
     return _checked(pcm, rate, audio_bytes(ends, found.start, len(data)), num_samples, cut)
 
 
@@ -166,7 +167,7 @@ class _Packets:
 
     def __init__(self, data: bytes, found: Found) -> None:
         self._data, self._found = data, found
-        self._page_ends = iter([p.end for p in ogg.audio_pages(data) for _ in p.packets] if found.is_ogg else [])
+        self._page_ends = iter(_page_ends(data) if found.is_ogg else [])
         self._available = 0
         self.sample_rate = 0
         self.is_16_bit = False
@@ -179,7 +180,7 @@ class _Packets:
             yield from self._decode()
         except (av.error.FFmpegError, ValueError) as error:
             where = f"at byte {self._available} of {len(self._data)}"
-            if self._available < len(self._data):
+            if self._available < len(self._data) and not (self._found.is_ogg and ogg.is_cut(self._data)):
                 message = f"the {self._found.container} answer cannot be decoded {where}: {error}"
                 raise SpeakError(FailureKind.WRONG_FORMAT, message) from error
             self.cut = f"the {self._found.container} answer ends in the middle of a frame"
@@ -193,9 +194,10 @@ class _Packets:
         name = "ogg" if self._found.is_ogg else self._found.container
         with av.open(io.BytesIO(self._data), format=name) as container:
             assert isinstance(container, InputContainer)
-            if not container.streams.audio or container.streams.audio[0].codec_context.format is None:
+            codec = container.streams.audio[0].codec_context if container.streams.audio else None
+            if codec is None or codec.format is None:  # FFmpeg has no decoder for it
                 raise ValueError("it has no audio stream that can be decoded")
-            self.is_16_bit = container.streams.audio[0].codec_context.format.name in LOSSLESS_FORMATS
+            self.is_16_bit = codec.format.name in LOSSLESS_FORMATS
             planes = av.AudioResampler(format="s16p" if self.is_16_bit else "fltp")
             for packet in container.demux(audio=0):
                 self._note(packet.pos, packet.size, bytes(packet)[:4])
@@ -212,6 +214,14 @@ class _Packets:
         frame = mpeg.mp3_frame(header) if self._found.container == "mp3" else None
         if frame and size < frame.num_bytes:
             self.cut = "the mp3 answer ends in the middle of a frame"
+
+
+def _page_ends(data: bytes) -> list[int]:
+    """For each packet, the end of the page in which it ends."""
+    try:
+        return [page.end for page in ogg.audio_pages(data) for _ in page.packets]
+    except ValueError as error:
+        raise SpeakError(FailureKind.WRONG_FORMAT, f"the Ogg answer is damaged: {error}") from error
 
 
 def _cut_container(data: bytes, found: Found, num_samples: int) -> str | None:

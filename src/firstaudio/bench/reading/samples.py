@@ -26,7 +26,8 @@ def mono(data: bytes, width: int, num_channels: int, *, is_float: bool) -> Pcm:
     mixed = samples[:, 0] if num_channels == 1 else samples.mean(axis=1)
     if width == 2:
         return np.rint(mixed * INT16_FULL_SCALE).astype(np.int16)
-    return mixed.astype(np.float32)
+    with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, and that is found out
+        return mixed.astype(np.float32)
 
 
 def _floats(data: bytes, width: int, *, is_float: bool) -> NDArray[np.float64]:

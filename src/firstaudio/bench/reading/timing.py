@@ -16,8 +16,8 @@ def server_timing_ms(header: str) -> dict[str, float]:
     """Duration of each stage that states one, in ms; of a stage that comes more than once, the sum."""
     stages: dict[str, float] = {}
     for entry in _ENTRIES.findall(header):
-        name, *parameters = (part.strip() for part in _PARAMETERS.findall(entry))
-        duration = _duration(parameters)
+        name, _, rest = (part.strip() for part in entry.partition(";"))
+        duration = _duration(_PARAMETERS.findall(rest))
         if name and duration is not None:
             stages[name] = stages.get(name, 0.0) + duration
     return stages
