@@ -1,0 +1,314 @@
+"""`firstaudio sessions`: saved benchmarks, listed, shown, compared, exported, removed, computed again."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from firstaudio.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from firstaudio.bench.record import RequestRecord
+    from firstaudio.bench.session import Session
+    from firstaudio.bench.store import SessionEntry
+
+EXIT_MISSED = 99
+WIDTH = 110  # columns of a table that goes into a file or a pipe
+MAY_BE_RUNNING = timedelta(hours=1)  # since a partial session was last written to
+_COLUMNS = ("name", "mode", "created", "cells", "requests", "verdict", "completed")
+
+
+class ComparisonFormat(StrEnum):
+    """How `compare` prints."""
+
+    TABLE = "table"
+    JSON = "json"
+    JUNIT = "junit"
+    GITHUB = "github"
+
+
+class ExportFormat(StrEnum):
+    """What `export` makes of a session."""
+
+    CSV = "csv"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    HTML = "html"
+    JSONL = "jsonl"
+
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of a session, its folder or its JSON file.")]
+OutputDirOption = Annotated[Path, typer.Option("--output-dir", metavar="DIR", help="Where sessions are kept.")]
+OUTPUT_DIR = Path("benchmark_sessions")
+
+sessions_app = typer.Typer(
+    name="sessions",
+    help="Saved benchmarks: list, show, compare, export, clean, recompute.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@sessions_app.command("list")
+def list_(output_dir: OutputDirOption = OUTPUT_DIR, json_: JsonOption = False) -> None:
+    """List the saved sessions, oldest first.
+
+    A table on a terminal; tab-separated lines elsewhere.
+    """
+    from firstaudio.bench.store import list_sessions
+
+    entries = list_sessions(output_dir)
+    if json_:
+        print(json.dumps([_entry_json(entry) for entry in entries], indent=2))
+    elif sys.stdout.isatty():
+        _print_table([_entry_row(entry) for entry in entries])
+    else:
+        for entry in entries:
+            print(*_entry_row(entry), sep="\t")
+    for entry in entries:
+        if entry.problem:
+            _say(entry.problem)
+    if not entries:
+        _say(f"there is no session in {output_dir}; `firstaudio bench demo` makes one")
+
+
+@sessions_app.command()
+def show(name: NameArgument, output_dir: OutputDirOption = OUTPUT_DIR, json_: JsonOption = False) -> None:
+    """Show one session: figures, verdict, findings."""
+    from firstaudio.bench.store import load_session
+
+    session = load_session(name, output_dir)
+    if json_:
+        print(_session_json(session))
+        return
+    from firstaudio.bench.report.console import print_session
+
+    print_session(session, _console())
+
+
+@sessions_app.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="The session to compare with: name, folder or JSON file.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The newer session.")],
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option("--fail-on", metavar="EXPR", help="Exit with 99 if it holds, as 'ttfa_ms.p95>5%'; repeatable."),
+    ] = None,
+    format_: Annotated[ComparisonFormat, typer.Option("--format", help="How to print.")] = ComparisonFormat.TABLE,
+    output_dir: OutputDirOption = OUTPUT_DIR,
+    json_: JsonOption = False,
+) -> None:
+    """Compare two sessions; a difference between them is "suspect" at most, only `firstaudio bench ab` proves one."""
+    from firstaudio.bench.compare import compare_sessions
+    from firstaudio.bench.store import load_session
+
+    comparison = compare_sessions(load_session(a, output_dir), load_session(b, output_dir), tuple(fail_on or ()))
+    _print_comparison(comparison, ComparisonFormat.JSON if json_ else format_)
+    if comparison.failed:
+        raise typer.Exit(EXIT_MISSED)
+
+
+@sessions_app.command()
+def export(
+    name: NameArgument,
+    format_: Annotated[ExportFormat, typer.Option("--format", help="jsonl: the raw rows.")] = ExportFormat.CSV,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default: stdout.")] = None,
+    output_dir: OutputDirOption = OUTPUT_DIR,
+) -> None:
+    """Print one session in another form, or write it to a file."""
+    from firstaudio.bench.store import load_session, session_folder
+
+    folder = session_folder(name, output_dir)
+    pieces = _exported(load_session(folder, output_dir), folder, format_)
+    if output is None:
+        for piece in pieces:
+            sys.stdout.buffer.write(piece.encode())
+        sys.stdout.buffer.flush()
+        return
+    whole = "".join(pieces)  # made before the file is opened: an error leaves an older one alone
+    output.write_bytes(whole.encode())
+    _say(f"wrote {output}")
+
+
+@sessions_app.command()
+def clean(
+    keep: Annotated[int | None, typer.Option("--keep", min=0, metavar="N", help="Keep the newest N.")] = None,
+    older_than: Annotated[
+        float | None, typer.Option("--older-than", min=0, metavar="DAYS", help="Keep those of the last DAYS days.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove; nothing is removed without it.")] = False,
+    output_dir: OutputDirOption = OUTPUT_DIR,
+) -> None:
+    """Remove old sessions; with both options, those that neither of them keeps.
+
+    Prints the names. Sessions that cannot be read, or may still be running, are left alone.
+    """
+    from firstaudio.bench.store import list_sessions, remove_session
+
+    if keep is None and older_than is None:
+        raise typer.BadParameter("say which sessions may go: --keep N, --older-than DAYS, or both")
+    doomed = _doomed(list_sessions(output_dir), keep, older_than, datetime.now(UTC))
+    for entry in doomed:
+        print(entry.name)
+        if yes and not dry_run:
+            remove_session(entry.folder.name, output_dir)
+    if doomed and not yes and not dry_run:
+        _say("nothing was removed; give --yes to remove these sessions with all their files")
+        raise typer.Exit(2)
+
+
+@sessions_app.command()
+def recompute(
+    name: NameArgument,
+    ttfa_target: Annotated[
+        float | None, typer.Option("--ttfa-target", min=0.001, metavar="MS", help="Another goal for TTFA.")
+    ] = None,
+    buffer: Annotated[
+        float | None, typer.Option("--buffer", min=0, metavar="MS", help="Another pre-roll of the simulated player.")
+    ] = None,
+    reports: Annotated[bool, typer.Option(help="Write the reports beside it again.")] = True,
+    output_dir: OutputDirOption = OUTPUT_DIR,
+    json_: JsonOption = False,
+) -> None:
+    """Compute the figures of a session again from its raw rows, with the definitions of this version."""
+    from firstaudio.bench.recompute import goals_of
+    from firstaudio.bench.recompute import recompute as compute_again
+    from firstaudio.bench.store import load_session, save_session, session_folder
+
+    folder = session_folder(name, output_dir)
+    before, records = load_session(folder, output_dir), _rows(folder)
+    session = compute_again(before, records, goals_of(before, ttfa_ms=ttfa_target, buffer_ms=buffer))
+    save_session(session, folder)
+    if reports:
+        _write_reports(session, folder, records)
+    if json_:
+        print(_session_json(session))
+        return
+    from firstaudio.bench.report.console import print_session
+
+    print_session(session, _console())
+
+
+def _doomed(
+    entries: Sequence[SessionEntry], keep: int | None, older_than: float | None, now: datetime
+) -> list[SessionEntry]:
+    """Those that may go, oldest first; what is left alone for its state is told."""
+    readable = [entry for entry in entries if entry.problem is None]
+    for entry in entries:
+        if entry.problem is not None:
+            _say(f"{entry.name} is left alone: {entry.problem}")
+    doomed = readable if keep is None else readable[: max(0, len(readable) - keep)]
+    if older_than is not None:
+        doomed = [entry for entry in doomed if now - _moment(entry) > timedelta(days=older_than)]
+    return [entry for entry in doomed if not _may_be_running(entry, now)]
+
+
+def _moment(entry: SessionEntry) -> datetime:
+    moment = datetime.fromisoformat(entry.created)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _may_be_running(entry: SessionEntry, now: datetime) -> bool:
+    written = max((file.stat().st_mtime for file in entry.folder.iterdir()), default=0.0)
+    running = not entry.completed and now - datetime.fromtimestamp(written, UTC) < MAY_BE_RUNNING
+    if running:
+        _say(f"{entry.name} is left alone: it is not completed and was written to within the last hour")
+    return running
+
+
+def _exported(session: Session, folder: Path, form: ExportFormat) -> Iterator[str]:
+    """The session as text, in pieces."""
+    if form is ExportFormat.CSV:
+        from firstaudio.bench.report.csv import csv_text
+
+        yield csv_text(session)
+    elif form is ExportFormat.JSON:
+        yield f"{_session_json(session)}\n"
+    elif form is ExportFormat.MARKDOWN:
+        from firstaudio.bench.report.markdown import markdown
+
+        yield markdown(session)
+    elif form is ExportFormat.HTML:
+        from firstaudio.bench.report.html import html
+
+        yield html(session, _rows(folder), folder)
+    else:
+        for record in _rows(folder):
+            yield f"{json.dumps(record.to_json(), allow_nan=False)}\n"
+
+
+def _print_comparison(comparison: Any, form: ComparisonFormat) -> None:
+    if form is ComparisonFormat.JSON:
+        print(json.dumps(asdict(comparison), indent=2, allow_nan=False))
+    elif form is ComparisonFormat.TABLE:
+        from firstaudio.bench.report.console import print_comparison
+
+        print_comparison(comparison, _console())
+    else:
+        from firstaudio.bench.report.ci import github, junit
+
+        print((junit if form is ComparisonFormat.JUNIT else github)(comparison))
+
+
+def _rows(folder: Path) -> list[RequestRecord]:
+    """All raw rows; what is odd about them is told."""
+    from firstaudio.bench.store import read_records
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        rows = list(read_records(folder))
+    for warning in caught:
+        _say(str(warning.message))
+    return rows
+
+
+def _write_reports(session: Session, folder: Path, records: list[RequestRecord]) -> None:
+    from firstaudio.bench.report.write import write_reports
+
+    written = write_reports(session, folder, records)
+    _say(f"wrote {', '.join(path.name for path in written)} in {folder}")
+
+
+def _session_json(session: Session) -> str:
+    return json.dumps(session.to_json(), indent=2, allow_nan=False)
+
+
+def _entry_json(entry: SessionEntry) -> dict[str, Any]:
+    return {**asdict(entry), "folder": str(entry.folder)}
+
+
+def _entry_row(entry: SessionEntry) -> tuple[str, ...]:
+    completed = "yes" if entry.completed else "no"
+    numbers = (str(entry.num_cells), str(entry.num_requests))
+    return (entry.name, entry.mode, entry.created, *numbers, entry.verdict, completed)
+
+
+def _print_table(rows: list[tuple[str, ...]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*_COLUMNS, box=None)
+    for row in rows:
+        table.add_row(*map(Text, row))  # a name is no markup
+    _console().print(table)
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else WIDTH)
+
+
+def _say(message: str) -> None:
+    print(f"firstaudio: {message}", file=sys.stderr)
