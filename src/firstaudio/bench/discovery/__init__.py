@@ -1,0 +1,1 @@
+"""What `firstaudio.bench.discover` is made of."""
