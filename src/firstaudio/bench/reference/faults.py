@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from firstaudio.bench.reference import sound
 from firstaudio.bench.reference.plan import ENDLESS_S
+from firstaudio.bench.reference.sound import Kind
 
 Breaking = Literal["end", "disconnect", "hang", "error"]
 
@@ -33,7 +33,7 @@ class Fault:
         states_length: The WAV header tells how long the audio will be, instead of "unknown".
     """
 
-    sound: sound.Kind = "speech"
+    sound: Kind = "speech"
     audio_s: float | None = None
     breaks: Breaking | None = None
     content_type: str | None = None

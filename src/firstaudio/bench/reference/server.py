@@ -64,6 +64,14 @@ async def _listen(
         server = await loop.create_server(lambda: HttpConnection(service.handle), host, port, backlog=BACKLOG)
         stack.callback(server.close)
         urls["url"] = f"http://{host}:{server.sockets[0].getsockname()[1]}"
+    if "ws" in protocols:
+        from firstaudio.bench.reference import websocket
+
+        urls["ws_url"] = f"ws://{host}:{await websocket.listen(stack, stage, host, 0)}"
+    if "wyoming" in protocols:
+        from firstaudio.bench.reference import wyoming
+
+        urls["wyoming_url"] = f"tcp://{host}:{await wyoming.listen(stack, stage, host, 0)}"
     return urls
 
 

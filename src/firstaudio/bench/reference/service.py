@@ -11,29 +11,14 @@ from firstaudio.bench.reference.asks import AskError, HttpAsk, read_http_ask, re
 from firstaudio.bench.reference.faults import CANNED, FAULTS, GOOD, Canned, Fault, fault_name
 from firstaudio.bench.reference.figures import Figures
 from firstaudio.bench.reference.http import JSON, HttpConnection, Request, as_json, error_body
-from firstaudio.bench.reference.plan import Ask, Plan, make_plan
+from firstaudio.bench.reference.plan import ENDLESS_S, Plan
 from firstaudio.bench.reference.sinks import Answer, Events, Json, Streamed, Whole
-from firstaudio.bench.reference.stage import Performance, Row, Sink, Stage
+from firstaudio.bench.reference.stage import Row, Sink, Stage, make_performance
 
 MODEL = "reference"
 VOICES = ("alto", "tenor", "slow10")
 SPEECH_PATHS = ("/v1/audio/speech", "/tts", "/synthesize")
 RETRY_AFTER_S = 1
-
-
-def begin(
-    stage: Stage, ask: Ask, fault: Fault, accepted_ns: int, request_id: str, sink_for: Callable[[Plan, Row], Sink]
-) -> Performance:
-    """Make the performance of an ask, not yet on the stage."""
-    plan = make_plan(stage.figures, ask, fault.audio_s)
-    if fault.breaks in ("end", "disconnect", "hang") or fault.audio_s is not None:
-        plan = replace(plan, whole=False)
-    row = Row(request_id, ask.voice, len(ask.text), plan.audio_s, accepted_ns)
-    sink = sink_for(plan, row)
-    stop_at = 0 if stage.fails() else max(1, plan.num_chunks // 2) if fault.breaks else None
-    if fault.breaks == "error" and not isinstance(sink, Events):
-        stop_at = 0
-    return Performance(stage, plan, sink, row, stop_at)
 
 
 class Service:
@@ -97,6 +82,8 @@ class Service:
     def _perform(
         self, request: Request, connection: HttpConnection, asked: HttpAsk, fault: Fault, in_json: bool
     ) -> None:
+        if in_json and fault.audio_s == ENDLESS_S:
+            raise AskError(400, "an endless answer has to be streamed: ask at /v1/audio/speech")
         request_id = request.headers.get("x-request-id") or f"request-{next(self._ids)}"
         container = "wav" if in_json else "pcm" if not fault.states_rate else asked.container
         ask = replace(asked.ask, streams=asked.ask.streams and not in_json)
@@ -106,7 +93,7 @@ class Service:
             kind = Json if in_json else Events if asked.events else Whole if plan.whole else Streamed
             return kind(answer)
 
-        performance = begin(self._stage, ask, fault, request.accepted_ns, request_id, sink_for)
+        performance = make_performance(self._stage, ask, fault, request.accepted_ns, request_id, sink_for)
         connection.when_lost = performance.cancel
         self._stage.enter(performance)
 

@@ -12,8 +12,10 @@ from firstaudio.bench.reference.http import JSON, LAST_CHUNK, HttpConnection, as
 from firstaudio.bench.reference.plan import Plan
 from firstaudio.bench.reference.sound import sound
 from firstaudio.bench.reference.stage import Row, stages_ms
+from firstaudio.clock import now_ns
 
 UNKNOWN = 0xFFFFFFFF
+FAILS = "the reference server fails here, as stated"
 CONTENT_TYPES = {"wav": "audio/wav", "pcm": "audio/pcm;rate={rate}"}
 
 
@@ -74,7 +76,7 @@ class Answer:
 
 
 class _HttpSink:
-    """One answer over HTTP: the common endings."""
+    """One answer over HTTP."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
@@ -96,32 +98,91 @@ class _HttpSink:
         if is_last:
             self._answer.connection.done()
 
-    def break_off(self) -> None:
-        """Says that it failed if nothing has been said yet; otherwise ends as the fault wants it."""
-        breaks = self._answer.fault.breaks
-        if breaks == "disconnect":
-            self._out.abort()
-        elif breaks == "end":
-            self._out.write(LAST_CHUNK)
-            self._answer.connection.done()
-        elif breaks != "hang":
-            self._fail()
-
     def _fail(self) -> None:
         headers = {"X-Request-ID": self._answer.row.request_id}
-        self._answer.connection.respond(500, JSON, error_body("the reference server fails here, as stated"), headers)
+        self._answer.connection.respond(500, JSON, error_body(FAILS), headers)
+
+    def _leave(self) -> None:
+        """In the middle of a body: hang up, or never write again."""
+        if self._answer.fault.breaks == "disconnect":
+            self._out.abort()
 
 
-class Whole(_HttpSink):
-    """The body is the audio, complete and with its length."""
+class _AtOnce(_HttpSink):
+    """A response with its length, when all audio is there."""
 
     def render(self, index: int, is_last: bool, due_ns: int) -> bytes:  # noqa: ARG002 - there is only one
-        """The response."""
+        """All of it."""
+        return self._response(self._answer.audio(0), due_ns)
+
+    def break_off(self) -> None:
+        """Half a WAV, half a body, or none."""
+        breaks, whole = self._answer.fault.breaks, self._answer.audio(0)
+        if breaks == "end":
+            self.write(self._response(whole[: len(whole) // 4 * 2], now_ns()), is_last=True)
+        elif breaks in ("disconnect", "hang"):
+            data = self._response(whole, now_ns())
+            self.write(data[: len(data) // 2], is_last=False)
+            self._leave()
+        else:
+            self._fail()
+
+    def _response(self, audio: bytes, due_ns: int) -> bytes:
+        raise NotImplementedError
+
+
+class Whole(_AtOnce):
+    """The body is the audio."""
+
+    def _response(self, audio: bytes, due_ns: int) -> bytes:
+        return response(200, self._answer.content_type, audio, self._answer.headers(due_ns))
+
+
+class Json(_AtOnce):
+    """One document with a base64 WAV, as torch-inference's; failures come as 200."""
+
+    def _response(self, audio: bytes, due_ns: int) -> bytes:
         answer = self._answer
-        return response(200, answer.content_type, answer.audio(index), answer.headers(due_ns))
+        document = {
+            "success": True,
+            "audio_data": base64.b64encode(audio).decode(),
+            "duration": answer.plan.audio_s,
+            "sample_rate": answer.rate,
+            "processing_time": stages_ms(answer.row, due_ns)["model_inference"] / 1000,
+            "error": None,
+        }
+        return response(200, JSON, as_json(document), answer.headers(due_ns))
+
+    def _fail(self) -> None:
+        said = {"success": False, "audio_data": None, "error": FAILS}
+        self._answer.connection.respond(200, JSON, as_json(said), {"X-Request-ID": self._answer.row.request_id})
 
 
-class Streamed(_HttpSink):
+class _InPieces(_HttpSink):
+    """A response without a length, as the audio is made."""
+
+    def break_off(self) -> None:
+        """After some audio, or after none if there would be one chunk only."""
+        breaks = self._answer.fault.breaks
+        if breaks in (None, "error"):
+            self._fail()
+            return
+        if not self._begun:
+            self.write(self._head(None), is_last=False)
+        if breaks == "end":
+            self.write(LAST_CHUNK, is_last=True)
+        else:
+            self._leave()
+
+    def _head(self, due_ns: int | None) -> bytes:
+        headers = {**self._answer.headers(due_ns), "Transfer-Encoding": "chunked"}
+        return head(200, self._content_type(), headers)
+
+    def _content_type(self) -> str:
+        return self._answer.content_type
+
+
+class Streamed(_InPieces):
     """The body is the audio, in chunks as they are made."""
 
     def begin(self) -> None:
@@ -135,12 +196,8 @@ class Streamed(_HttpSink):
         audio = self._answer.samples(index) if self._begun else self._answer.audio(index)
         return (b"" if self._begun else self._head(due_ns)) + chunk(audio) + (LAST_CHUNK if is_last else b"")
 
-    def _head(self, due_ns: int | None) -> bytes:
-        headers = {**self._answer.headers(due_ns), "Transfer-Encoding": "chunked"}
-        return head(200, self._answer.content_type, headers)
 
-
-class Events(_HttpSink):
+class Events(_InPieces):
     """Server-sent events as OpenAI's."""
 
     def render(self, index: int, is_last: bool, due_ns: int) -> bytes:
@@ -149,8 +206,8 @@ class Events(_HttpSink):
         data = chunk(_event({"type": "speech.audio.delta", "audio": audio}))
         return (b"" if self._begun else self._head(due_ns)) + data + (self._done() if is_last else b"")
 
-    def _head(self, due_ns: int) -> bytes:
-        return head(200, "text/event-stream", {**self._answer.headers(due_ns), "Transfer-Encoding": "chunked"})
+    def _content_type(self) -> str:
+        return self._answer.fault.content_type or "text/event-stream"
 
     def _done(self) -> bytes:
         tokens = self._answer.row.num_chars // 4 + 1
@@ -160,29 +217,8 @@ class Events(_HttpSink):
     def _fail(self) -> None:
         if not self._begun:
             return super()._fail()
-        said = {"type": "speech.audio.error", "error": {"message": "the reference server fails here, as stated"}}
+        said = {"type": "speech.audio.error", "error": {"message": FAILS}}
         return self.write(chunk(_event(said)) + LAST_CHUNK, is_last=True)
-
-
-class Json(_HttpSink):
-    """One document with a base64 WAV, as torch-inference's; failures come as 200."""
-
-    def render(self, index: int, is_last: bool, due_ns: int) -> bytes:  # noqa: ARG002 - there is only one
-        """The response."""
-        answer = self._answer
-        document = {
-            "success": True,
-            "audio_data": base64.b64encode(answer.audio(index)).decode(),
-            "duration": answer.plan.audio_s,
-            "sample_rate": answer.rate,
-            "processing_time": stages_ms(answer.row, due_ns)["model_inference"] / 1000,
-            "error": None,
-        }
-        return response(200, JSON, as_json(document), answer.headers(due_ns))
-
-    def _fail(self) -> None:
-        said = {"success": False, "audio_data": None, "error": "the reference server fails here, as stated"}
-        self._answer.connection.respond(200, JSON, as_json(said), {"X-Request-ID": self._answer.row.request_id})
 
 
 def _event(document: Mapping[str, object]) -> bytes:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from firstaudio.bench.reference.alarm import Alarm, Call
+from firstaudio.bench.reference.faults import Fault
 from firstaudio.bench.reference.figures import Figures
-from firstaudio.bench.reference.plan import Plan, jitter_ns
+from firstaudio.bench.reference.plan import ENDLESS_S, Ask, Plan, jitter_ns, make_plan
 from firstaudio.clock import NS_PER_MS, now_ns
 
 TRUTH_ROWS = 4096
@@ -211,6 +213,18 @@ class Stage:
         self._busy.add(performance)
         self.most_busy = max(self.most_busy, len(self._busy))
         performance.start(at_ns)
+
+
+def make_performance(
+    stage: Stage, ask: Ask, fault: Fault, accepted_ns: int, request_id: str, sink_for: Callable[[Plan, Row], Sink]
+) -> Performance:
+    """The performance of an ask, not yet on the stage; it may be one that fails, by chance or by its fault."""
+    plan = make_plan(stage.figures, ask, fault.audio_s)
+    if fault.audio_s == ENDLESS_S:
+        plan = replace(plan, whole=False)
+    row = Row(request_id, ask.voice, len(ask.text), plan.audio_s, accepted_ns)
+    stop_at = plan.num_chunks // 2 if fault.breaks else None
+    return Performance(stage, plan, sink_for(plan, row), row, stop_at=0 if stage.fails() else stop_at)
 
 
 def stages_ms(row: Row, due_ns: int) -> dict[str, float]:
