@@ -269,6 +269,16 @@ def test_a_session_is_found_by_name_folder_and_file(tmp_path: Path):
     assert found == {folder}
 
 
+def test_a_copy_goes_by_the_name_of_its_own_folder(tmp_path: Path):
+    folder = SessionWriter(tmp_path, make_session()).folder
+    copy = folder.rename(tmp_path / "before")
+    with pytest.raises(BenchError, match="called like its folder"):
+        load_session("before", tmp_path)
+    (copy / "demo.json").rename(copy / "before.json")
+
+    assert load_session("before", tmp_path).name == "before"
+
+
 def test_a_session_that_is_not_there_is_an_error_with_the_nearest_name(tmp_path: Path):
     SessionWriter(tmp_path, make_session("production"))
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import typer
@@ -258,43 +255,39 @@ def test_figures_are_computed_again_and_saved(run: Run, save, tmp_path: Path):
     assert load_session("one", tmp_path).configuration["goals"]["ttfa_ms"] == 10.0
 
 
-@dataclass(frozen=True)
-class FakeComparison:
-    a: str
-    b: str
-    asked: tuple[str, ...]
-    failed: bool
-
-
-@pytest.fixture
-def compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Comparing takes place elsewhere; here it fails when it is told to."""
-
-    def compare_sessions(a: Session, b: Session, fail_on: tuple[str, ...]) -> FakeComparison:
-        return FakeComparison(a.name, b.name, fail_on, "always" in fail_on)
-
-    def printed(form: str) -> Any:
-        return lambda comparison, *console: f"{form} {comparison.a} {comparison.b}"
-
-    ci = SimpleNamespace(junit=printed("junit"), github=printed("github"))
-    monkeypatch.setitem(sys.modules, "firstaudio.bench.compare", SimpleNamespace(compare_sessions=compare_sessions))
-    monkeypatch.setitem(sys.modules, "firstaudio.bench.report.ci", ci)
-
-
-@pytest.mark.parametrize(("gates", "code"), [([], 0), (["never"], 0), (["never", "always"], 99)])
-def test_a_gate_that_fails_ends_with_99(run: Run, save, compared, gates: list[str], code: int):
-    save("a")
-    save("b")
+@pytest.mark.parametrize(
+    ("gates", "code"),
+    [
+        ([], 0),
+        (["ttfa_ms.p50>300"], 0),
+        (["ttfa_ms.p50>5%"], 99),
+        (["ttfa_ms.p50>300", "success_rate<101"], 99),
+        (["ttfa_ms.p99>300"], 2),  # ten requests have no p99
+    ],
+)
+def test_a_gate_that_holds_ends_with_99(run: Run, save, gates: list[str], code: int):
+    save("a", ttfa_ms=50)
+    save("b", ttfa_ms=100)
     flags = [part for gate in gates for part in ("--fail-on", gate)]
     result = run("compare", "a", "b", *flags, "--json")
 
-    assert result.exit_code == code
-    assert json.loads(result.stdout) == {"a": "a", "b": "b", "asked": gates, "failed": code == 99}
+    compared = json.loads(result.stdout)
+    assert (result.exit_code, compared["exit_code"]) == (code, code)
+    assert (compared["a"], compared["b"]) == ("a", "b")
+    assert [gate["expression"] for gate in compared["gates"]] == gates
 
 
-@pytest.mark.parametrize("form", ["junit", "github"])
-def test_a_comparison_speaks_to_ci(run: Run, save, compared, form: str):
+def test_a_gate_that_cannot_be_read_is_an_error_that_says_how_one_looks(run: Run, save):
     save("a")
-    save("b")
+    with pytest.raises(BenchError, match="accepted are a limit"):
+        run("compare", "a", "a", "--fail-on", "ttfa is bad")
 
-    assert run("compare", "a", "b", "--format", form).stdout == f"{form} a b\n"
+
+@pytest.mark.parametrize(("form", "holds"), [("table", "100"), ("junit", "<testsuite"), ("github", "::error")])
+def test_a_comparison_speaks_to_people_and_to_ci(run: Run, save, form: str, holds: str):
+    save("a", ttfa_ms=50)
+    save("b", ttfa_ms=100)
+    result = run("compare", "a", "b", "--format", form, "--fail-on", "ttfa_ms.p50>5%")
+
+    assert result.exit_code == 99
+    assert holds in result.stdout

@@ -243,11 +243,15 @@ def _read_session(folder: Path) -> Session:
                 f"{path} was written by a newer version (schema {version}, this one reads up to {SCHEMA_VERSION}); "
                 "pip install --upgrade firstaudio"
             )
-        return Session.from_json(document)
+        session = Session.from_json(document)
     except OSError as error:
-        raise BenchError(f"cannot read {path}: {error.strerror}") from error
+        raise BenchError(
+            f"cannot read {path}: {error.strerror}; the file of a session is called like its folder"
+        ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BenchError(f"{path} does not hold a session ({type(error).__name__}: {error})") from error
+    session.name = path.stem  # a copy goes by the name of its own folder
+    return session
 
 
 def _record(line: bytes, where: str) -> RequestRecord:

@@ -17,11 +17,12 @@ import typer
 from firstaudio.cli.options import JsonOption
 
 if TYPE_CHECKING:
+    from firstaudio.bench.compare import Comparison
     from firstaudio.bench.record import RequestRecord
     from firstaudio.bench.session import Session
     from firstaudio.bench.store import SessionEntry
 
-EXIT_MISSED = 99
+EXIT_USAGE = 2
 WIDTH = 110  # columns of a table that goes into a file or a pipe
 MAY_BE_RUNNING = timedelta(hours=1)  # since a partial session was last written to
 _COLUMNS = ("name", "mode", "created", "cells", "requests", "verdict", "completed")
@@ -108,14 +109,16 @@ def compare(
     output_dir: OutputDirOption = OUTPUT_DIR,
     json_: JsonOption = False,
 ) -> None:
-    """Compare two sessions; a difference between them is "suspect" at most, only `firstaudio bench ab` proves one."""
+    """Compare two sessions; a difference between them is "suspect" at most, only `firstaudio bench ab` proves one.
+
+    Exit codes: 99 when a --fail-on holds, 2 when none holds but one could not be judged.
+    """
     from firstaudio.bench.compare import compare_sessions
     from firstaudio.bench.store import load_session
 
     comparison = compare_sessions(load_session(a, output_dir), load_session(b, output_dir), tuple(fail_on or ()))
     _print_comparison(comparison, ComparisonFormat.JSON if json_ else format_)
-    if comparison.failed:
-        raise typer.Exit(EXIT_MISSED)
+    raise typer.Exit(comparison.exit_code)
 
 
 @sessions_app.command()
@@ -165,7 +168,7 @@ def clean(
             remove_session(entry.folder.name, output_dir)
     if doomed and not yes and not dry_run:
         _say("nothing was removed; give --yes to remove these sessions with all their files")
-        raise typer.Exit(2)
+        raise typer.Exit(EXIT_USAGE)
 
 
 @sessions_app.command()
@@ -248,9 +251,9 @@ def _exported(session: Session, folder: Path, form: ExportFormat) -> Iterator[st
             yield f"{json.dumps(record.to_json(), allow_nan=False)}\n"
 
 
-def _print_comparison(comparison: Any, form: ComparisonFormat) -> None:
+def _print_comparison(comparison: Comparison, form: ComparisonFormat) -> None:
     if form is ComparisonFormat.JSON:
-        print(json.dumps(asdict(comparison), indent=2, allow_nan=False))
+        print(json.dumps({**asdict(comparison), "exit_code": comparison.exit_code}, indent=2, allow_nan=False))
     elif form is ComparisonFormat.TABLE:
         from firstaudio.bench.report.console import print_comparison
 
