@@ -109,8 +109,9 @@ def compare(
     output_dir: OutputDirOption = OUTPUT_DIR,
     json_: JsonOption = False,
 ) -> None:
-    """Compare two sessions; a difference between them is "suspect" at most, only `firstaudio bench ab` proves one.
+    """Compare two sessions, with gates for CI.
 
+    A difference between sessions is "suspect" at most; only `firstaudio bench ab` proves one.
     Exit codes: 99 when a --fail-on holds, 2 when none holds but one could not be judged.
     """
     from firstaudio.bench.compare import compare_sessions
@@ -153,9 +154,9 @@ def clean(
     yes: Annotated[bool, typer.Option("--yes", help="Remove; nothing is removed without it.")] = False,
     output_dir: OutputDirOption = OUTPUT_DIR,
 ) -> None:
-    """Remove old sessions; with both options, those that neither of them keeps.
+    """Remove old sessions.
 
-    Prints the names. Sessions that cannot be read, or may still be running, are left alone.
+    With both options, those go that neither of them keeps. Prints the names. Sessions that cannot be read, or may still be running, are left alone.
     """
     from firstaudio.bench.store import list_sessions, remove_session
 
@@ -184,7 +185,10 @@ def recompute(
     output_dir: OutputDirOption = OUTPUT_DIR,
     json_: JsonOption = False,
 ) -> None:
-    """Compute the figures of a session again from its raw rows, with the definitions of this version."""
+    """Compute a session's figures again.
+
+    From its raw rows, with the definitions of this version; what only the run could judge is kept.
+    """
     from firstaudio.bench.recompute import goals_of
     from firstaudio.bench.recompute import recompute as compute_again
     from firstaudio.bench.store import load_session, save_session, session_folder
