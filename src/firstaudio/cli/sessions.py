@@ -156,7 +156,8 @@ def clean(
 ) -> None:
     """Remove old sessions.
 
-    With both options, those go that neither of them keeps. Prints the names. Sessions that cannot be read, or may still be running, are left alone.
+    With both options, those go that neither of them keeps. Prints the names. Sessions that cannot be read, or may
+    still be running, are left alone.
     """
     from firstaudio.bench.store import list_sessions, remove_session
 
