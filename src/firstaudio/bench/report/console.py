@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.text import Text
 
 from firstaudio.bench.report.figures import (
@@ -21,6 +21,11 @@ from firstaudio.bench.report.figures import (
 from firstaudio.bench.report.findings import Block, all_warnings, blocks
 from firstaudio.bench.result import CellResult
 from firstaudio.bench.session import Session
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from firstaudio.bench.compare.sessions import CellComparison, Comparison, Difference
 
 RULE_WIDTH = 80
 GAP = 2
@@ -68,6 +73,31 @@ def print_session(session: Session, console: Console) -> None:
     for block in blocks(session):
         _print_block(block, console)
     _say(console, f"\nRepeat with: {shlex.join(session.command)}")
+
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Two sessions: the verdict first, every figure of both, then the gates."""
+    _say(console, comparison.sentence, "bold")
+    for reason in comparison.reasons:
+        _say(console, f"  - {reason}")
+    rows = [_difference_row(cell, each) for cell in comparison.cells for each in cell.differences]
+    if rows:
+        _say(console, "")
+        lines = table(("cell", "figure", comparison.a, comparison.b, "change", ""), rows)
+        _say(console, lines[0], "bold")
+        for line, row in zip(lines[1:], rows, strict=True):
+            _say(console, line, "yellow" if row[-1].startswith("suspect") else "")
+    for sentence in comparison.unmatched:
+        _say(console, f"Not compared: {sentence}", "yellow")
+    for gate in comparison.gates:
+        word, style = {True: ("passed", "green"), False: ("FAILED", "red"), None: ("not judged", "yellow")}[gate.ok]
+        _say(console, f"{word}: {gate.sentence}", style)
+
+
+def _difference_row(cell: CellComparison, each: Difference) -> tuple[str, ...]:
+    worse = {True: " (worse)", False: " (better)", None: ""}[each.is_worse]
+    change = "n/a" if each.change is None else f"{100 * each.change:+.1f} %"
+    return (cell.name, each.figure, number(each.a), number(each.b), change, each.finding + worse)
 
 
 def _say(console: Console, line: str, style: str = "") -> None:

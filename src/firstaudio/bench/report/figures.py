@@ -6,51 +6,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from firstaudio.bench.metrics import METRICS
 from firstaudio.bench.result import CellResult, Estimate
 
 NOT_AVAILABLE = "n/a"
 QUANTILES = ("p50", "p90", "p95", "p99")
-UNITS = {  # by the last part of a metric's name, or the whole name
-    "ms": "ms",
-    "s": "s",
-    "success_rate": "%",
-    "target_attainment": "%",
-    "short_target_attainment": "%",
-    "gapless_share": "%",
-    "streaming_efficiency": "%",
-}
-TITLES = {
-    "ttfb_ms": "TTFB",
-    "ttfa_ms": "TTFA",
-    "audible_ttfa_ms": "Audible TTFA",
-    "scheduled_ttfa_ms": "Scheduled TTFA",
-    "ttgp_ms": "TTGP",
-    "preroll_ms": "Pre-roll needed",
-    "latency_ms": "Whole answer",
-    "stall_ms": "Stalls",
-    "stall_count": "Number of stalls",
-    "audio_s": "Audio",
-    "rtf": "RTF",
-    "rtfx": "RTFx",
-    "asps": "ASPS",
-    "rps": "RPS",
-    "cps": "CPS",
-    "rtf_mean": "RTF mean",
-    "rtf_median": "RTF median",
-    "connect_ms": "Connect",
-    "data_rate": "Data rate (bytes/s)",
-}
 AXIS_TITLES = {"concurrency": "Conc", "rate_per_s": "Rate/s", "text_class": "Text", "speed": "Speed"}
 
 
 def title(metric: str) -> str:
     """What people call a metric, without its unit."""
-    return TITLES.get(metric) or metric.removesuffix("_ms").replace("_", " ").capitalize()
+    known = METRICS.get(metric)
+    return known.title if known else metric.removesuffix("_ms").replace("_", " ").capitalize()
 
 
 def unit(metric: str) -> str:
-    """The unit of a metric, empty for ratios and counts."""
-    return UNITS.get(metric) or UNITS.get(metric.rpartition("_")[2], "")
+    """Printed behind a figure: of times and shares; rates and ratios have theirs in the title."""
+    known = METRICS.get(metric)
+    return known.unit if known and known.unit in ("ms", "s", "%") else ""
 
 
 def number(value: float | None, unit: str = "") -> str:
@@ -80,7 +53,7 @@ def estimate(figure: Estimate | None, unit: str = "", *, interval: bool = False)
     if figure.value is None:
         return NOT_AVAILABLE if figure.needs is None else f"{NOT_AVAILABLE} (needs {figure.needs})"
     shown = number(figure.value, unit)
-    return f"{shown} [{_interval(figure)}]" if interval and figure.low is not None else shown
+    return f"{shown} ({_interval(figure)})" if interval and figure.low is not None else shown
 
 
 def _interval(figure: Estimate) -> str:

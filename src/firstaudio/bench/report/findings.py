@@ -38,11 +38,11 @@ class Block:
     closing: tuple[str, ...] = ()
 
 
-def blocks(session: Session) -> list[Block]:
-    """All findings of a session, known kinds first."""
+def blocks(session: Session, without: Sequence[str] = ()) -> list[Block]:
+    """The findings of a session, known kinds first; without those that a report shows in another way."""
     kinds = [kind for kind in _KNOWN if kind in session.findings]
     kinds += [kind for kind in session.findings if kind not in _KNOWN]
-    return [_block(kind, session) for kind in kinds]
+    return [_block(kind, session) for kind in kinds if kind not in without]
 
 
 def critical_issues(session: Session, advice: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -159,6 +159,8 @@ def _ab(finding: Mapping[str, Any], _: Session) -> Block:
     rows = tuple(
         (
             str(row["metric"]),
+            number(row.get("median_a")),
+            number(row.get("median_b")),
             change(row.get("ratio")),
             f"{change(row.get('low'))} to {change(row.get('high'))}",
             number(row.get("p")),
@@ -169,7 +171,15 @@ def _ab(finding: Mapping[str, Any], _: Session) -> Block:
     voided = tuple(f"Voided by: {reason}" for reason in finding.get("voided_by") or ())
     heading = f"{finding.get('b', 'B')} against {finding.get('a', 'A')}"
     rounds = (f"{finding['rounds']} interleaved rounds.",) if finding.get("rounds") is not None else ()
-    header = ("metric", "difference", "95 % interval", "p", "verdict")
+    header = (
+        "metric",
+        f"median {finding.get('a', 'A')}",
+        f"median {finding.get('b', 'B')}",
+        "difference",
+        "95 % interval",
+        "p",
+        "verdict",
+    )
     return Block(heading, (*_said(finding), *voided, *rounds), header if rows else (), rows)
 
 

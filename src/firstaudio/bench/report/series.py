@@ -56,7 +56,7 @@ def lines(cells: Sequence[CellResult]) -> Lines:
     """The cells along concurrency (or what else is a number), one line for each combination of the other axes."""
     varying = varying_axes(cells)
     axis = next((name for name in ALONG if name in varying and _are_numbers(cells, name)), "")
-    if not axis:
+    if not axis or not cells:
         placed = Line("", tuple(map(float, range(len(cells)))), tuple(cells))
         return Lines("", (placed,), tuple((float(i), cell.name) for i, cell in enumerate(cells)), log=False)
     groups: dict[str, list[tuple[float, CellResult]]] = {}
