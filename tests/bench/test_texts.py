@@ -114,6 +114,8 @@ def test_a_corpus_that_is_used_up_says_so_instead_of_repeating(monkeypatch: pyte
     source = TextSource(Texts(("short",)))
     with pytest.raises(BenchError, match=r"there is no unused one .* allow texts to repeat"):
         texts(source, 13)
+    with pytest.raises(BenchError, match="there is no unused one"):
+        next(source)
     assert tiny_corpus().combinations("short") == 12
     assert MAX_MISSES > 100 * 12
 

@@ -110,6 +110,23 @@ def load_corpus(language: str) -> Corpus:
     return Corpus({kind: tuple(map(Sentence.parse, texts)) for kind, texts in data.items()}, values)
 
 
+class _Endless(Iterator[Utterance]):
+    """A generator that fails in the same way as often as it is asked: several clients draw from it."""
+
+    def __init__(self, utterances: Iterator[Utterance]) -> None:
+        self._utterances = utterances
+        self._error: BenchError | None = None
+
+    def __next__(self) -> Utterance:
+        if self._error is not None:
+            raise self._error
+        try:
+            return next(self._utterances)
+        except BenchError as error:
+            self._error = error
+            raise
+
+
 class TextSource:
     """An endless iterator of utterances to be measured; `warmup` is another one, with other texts.
 
@@ -162,8 +179,7 @@ class TextSource:
         return next(self._measured)
 
     def _utterances(self, texts: Iterator[tuple[str, str]]) -> Iterator[Utterance]:
-        for text, text_class in texts:
-            yield self._speak(text, text_class)
+        return _Endless(self._speak(text, text_class) for text, text_class in texts)
 
     def _custom(self) -> Iterator[tuple[str, str]]:
         index, count = self._share
