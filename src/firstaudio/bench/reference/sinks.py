@@ -194,7 +194,7 @@ class Streamed(_InPieces):
     def render(self, index: int, is_last: bool, due_ns: int) -> bytes:
         """An HTTP chunk per chunk; the end of the body goes with the last one."""
         audio = self._answer.samples(index) if self._begun else self._answer.audio(index)
-        return (b"" if self._begun else self._head(due_ns)) + chunk(audio) + (LAST_CHUNK if is_last else b"")
+        return (b"" if index or self._begun else self._head(due_ns)) + chunk(audio) + (LAST_CHUNK if is_last else b"")
 
 
 class Events(_InPieces):
@@ -204,7 +204,7 @@ class Events(_InPieces):
         """An event per chunk; "done" goes with the last one."""
         audio = base64.b64encode(self._answer.audio(index)).decode()
         data = chunk(_event({"type": "speech.audio.delta", "audio": audio}))
-        return (b"" if self._begun else self._head(due_ns)) + data + (self._done() if is_last else b"")
+        return (b"" if index else self._head(due_ns)) + data + (self._done() if is_last else b"")
 
     def _content_type(self) -> str:
         return self._answer.fault.content_type or "text/event-stream"

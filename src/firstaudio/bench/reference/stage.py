@@ -109,33 +109,46 @@ class Performance:
             self._rendered = self._sink.render(self._index, self._is_last, self._due_ns)
 
     def _step(self) -> None:
+        """All that is due, the first chunk by itself; as much again after a turn of the loop."""
         self._call = None
-        for _ in range(MAX_BURST):
-            if self.row.ended_ns is not None:
-                return None
-            if self._due_ns > now_ns():
-                return self._later(self._due_ns)
-            if self._sink.full:
-                return self._later(now_ns() + FULL_WAIT_NS)
-            self._perform()
-        return self._later(now_ns())
+        for most in (1, MAX_BURST):
+            if self.row.ended_ns is None and self._due_ns <= now_ns() and not self._sink.full:
+                self._perform(most)
+        if self.row.ended_ns is None:
+            self._later(max(self._due_ns, now_ns() + FULL_WAIT_NS if self._sink.full else 0))
 
     def _later(self, due_ns: int) -> None:
         self._call = self._stage.alarm.at(due_ns, self._step)
 
-    def _perform(self) -> None:
-        if self._index == self._stop_at:
+    def _perform(self, most: int) -> None:
+        """Write up to `most` chunks that are due by now, in one go; what follows is prepared after the write."""
+        now, burst = now_ns(), list[bytes]()
+        while self._due_ns <= now and self._index != self._stop_at:
+            begin, end = self.plan.bounds(self._index)
+            self.row.due_ns.append(self._due_ns)
+            self.row.num_samples.append(end - begin)
+            burst.append(self._rendered)
+            if self._is_last:
+                self._write(burst, is_last=True)
+                return self._end("complete", self._due_ns)
+            if len(burst) == most:
+                self._write(burst, is_last=False)
+                return self._advance()
+            self._advance()
+        self._write(burst, is_last=False)
+        if not burst:
             self._sink.break_off()
-            return self._end("broken off", self._due_ns)
-        begin, end = self.plan.bounds(self._index)
-        self.row.due_ns.append(self._due_ns)
-        self.row.num_samples.append(end - begin)
-        self.row.written_ns.append(now_ns())
-        self._sink.write(self._rendered, self._is_last)
-        if self._is_last:
-            return self._end("complete", self._due_ns)
+            self._end("broken off", self._due_ns)
+        return None
+
+    def _advance(self) -> None:
         self._index += 1
-        return self._prepare()
+        self._prepare()
+
+    def _write(self, burst: list[bytes], is_last: bool) -> None:
+        if burst:
+            self.row.written_ns += [now_ns()] * len(burst)
+            self._sink.write(burst[0] if len(burst) == 1 else b"".join(burst), is_last)
 
     def _end(self, outcome: str, lane_free_ns: int) -> None:
         if self.row.ended_ns is not None:  # the write found that the client has gone
