@@ -101,7 +101,8 @@ def test_a_beginning_in_full_swing_after_silence_is_a_click() -> None:
 def test_pieces_of_noise_and_of_speechlike_bursts_join_without_clicks() -> None:
     noise = np.random.default_rng(1).normal(0, 0.1, RATE).astype(np.float32)
     burst = tone(1.0) * np.abs(np.sin(np.arange(RATE) * 2 * math.pi * 3 / RATE)).astype(np.float32)
-    for pcm in (noise, burst, silence(1.0)):
+    pulses = np.where(np.arange(RATE) % 80 == 0, 0.3, 0).astype(np.float32)  # a sharp step into every other piece
+    for pcm in (noise, burst, pulses, silence(1.0)):
         assert findings(pcm, chunks=rows(*[160] * 150))["num_clicks"] == 0
 
 

@@ -91,6 +91,31 @@ def test_a_sample_counts_for_the_first_piece_from_which_it_can_be_decoded(name: 
         assert abs(len(decode(prefix, name)[0]) - counted[number - 1]) <= 1152
 
 
+def boundaries(name: str) -> list[int]:
+    """Where each 20 ms of flac, or page of opus, ends; by searching for what the next one begins with."""
+    body, mark = BODIES[name], {"flac": b"\xff\xf8", "opus": b"OggS"}[name]
+    starts = [at for at in range(len(body)) if body.startswith(mark, at)]
+    return [*(at for at in starts if at > understood_start(name)), len(body)]
+
+
+def understood_start(name: str) -> int:
+    found = locate(BODIES[name])
+    assert found is not None
+    return found.start
+
+
+@pytest.mark.parametrize(("name", "frame"), [("flac", 480), ("opus", 960)])
+def test_a_frame_counts_with_its_last_byte_and_not_before(name: str, frame: int) -> None:
+    """Of one piece per frame each has its own samples; with every cut a byte earlier, those of the frame before."""
+    ends = boundaries(name)
+    exact = [BODIES[name][a:b] for a, b in itertools.pairwise([0, *ends])]
+    early = [BODIES[name][a:b] for a, b in itertools.pairwise([0, *(end - 1 for end in ends[:-1]), ends[-1]])]
+    counts, late = understood(exact).num_samples, understood(early).num_samples
+    assert set(counts[1:-1]) == {frame}
+    assert late[1:-1] == counts[:-2]
+    assert (late[0], late[-1]) == (0, counts[-2] + counts[-1])
+
+
 def test_samples_of_wav_count_when_their_last_byte_is_there() -> None:
     """44 bytes of header; 3 bytes are one sample and a half."""
     body = wav_header(RATE) + bytes(range(8))

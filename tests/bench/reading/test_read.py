@@ -66,6 +66,7 @@ def test_the_first_sample_is_what_follows_the_header() -> None:
     [
         (0, 90, 10),  # heard at once
         (50, 90, 60),  # after 50 ms of silence have been played
+        (100, 400, 400),  # the very first sample of the second piece
         (150, 90, 160),  # in the second piece, which is there long before it is played
         (150, 400, 400),  # in the second piece, which comes late
     ],
