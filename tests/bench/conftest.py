@@ -67,8 +67,8 @@ class Loopback:
             self.num_connections += 1
             try:
                 await handler(Peer(reader, writer))
-            except (asyncio.IncompleteReadError, ConnectionError):
-                pass
+            except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
+                pass  # the client has gone, or the test is over
             finally:
                 writer.close()
 

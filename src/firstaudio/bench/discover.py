@@ -10,12 +10,13 @@ import asyncio
 import json
 import re
 import shlex
+import warnings
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from firstaudio.bench.discovery import openapi
-from firstaudio.bench.discovery.candidate import Candidate, known
+from firstaudio.bench.discovery.candidate import USUAL_PATHS, Candidate, known
 from firstaudio.bench.discovery.catalogue import Catalogue, look
 from firstaudio.bench.discovery.trial import LONG_TEXT, Trial, attempt, streams
 from firstaudio.bench.exchange import FailureKind
@@ -31,8 +32,9 @@ FORMATS = ("wav", "mp3", "opus", "aac", "flac", "pcm")
 FALLBACK_VOICE = "alloy"  # every server that calls itself OpenAI-compatible knows it
 SPEECH_MODEL = re.compile(r"tts|speech|kokoro|piper|voice|audio", re.IGNORECASE)
 MAX_TRIED = 24
+NO_SPEECH = (FailureKind.WRONG_FORMAT, FailureKind.PROTOCOL)
 KNOWN_PATH = Candidate(TargetSpec("http")).found_by
-BASE_SUFFIXES = ("/v1/audio/speech", "/v1", "/")
+BASE_SUFFIXES = ("/", "/v1/audio/speech", "/v1", "/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,7 @@ def _told(endpoints: list[Endpoint]) -> list[Endpoint]:
 
 def _absent(endpoint: Endpoint) -> bool:
     """No such path, or something other than speech behind it."""
-    return endpoint.status in (404, 405) or endpoint.path == "/" or endpoint.outcome == FailureKind.WRONG_FORMAT
+    return endpoint.status in (404, 405) or endpoint.path == "/" or endpoint.outcome in NO_SPEECH
 
 
 def _discovery(url: str, catalogue: Catalogue, found: list[Candidate], endpoints: list[Endpoint]) -> Discovery:
@@ -198,7 +200,7 @@ async def _tried(found: list[Candidate], catalogue: Catalogue, how: dict[str, fl
             continue
         tried.add(way)
         spec = candidate.spec.replace(**how)
-        if "{voice}" in (spec.path or "") and not catalogue.voices:
+        if _needs_voice(spec) and not (candidate.voices or catalogue.voices):
             continue
         endpoint = await _try(candidate, spec, catalogue)
         if endpoint.works:
@@ -226,7 +228,7 @@ async def _first_success(spec: TargetSpec, voices: tuple[str, ...], models: tupl
     ways: list[tuple[str | None, str | None]] = [(None, None)]
     named = [voices[0] if voices else FALLBACK_VOICE]
     ways += [(voice, model) for model in (None, *speaking[:2]) for voice in named]
-    if "{voice}" in (spec.path or "") or (spec.kind == "openai" and voices):
+    if _needs_voice(spec) or (spec.kind == "openai" and voices):
         ways = ways[1:]
     trial = None
     for voice, model in ways:
@@ -235,6 +237,11 @@ async def _first_success(spec: TargetSpec, voices: tuple[str, ...], models: tupl
             break
     assert trial is not None
     return trial
+
+
+def _needs_voice(spec: TargetSpec) -> bool:
+    """A path with a voice in it; a query without one is shorter."""
+    return "{voice}" in (spec.path or "").partition("?")[0]
 
 
 async def _formats(candidate: Candidate, trial: Trial) -> dict[str, str]:
@@ -263,7 +270,7 @@ def _endpoint(
     formats: dict[str, str] | None = None,
 ) -> Endpoint:
     formats = formats or {}
-    spec = _measured(trial.spec, formats).replace(token=None, headers={})
+    spec = _measured(trial.spec, formats).replace(token=None, headers={}, timeout_s=TargetSpec("http").timeout_s)
     method, path = candidate.place
     return Endpoint(
         works=trial.works,
@@ -297,7 +304,7 @@ def command_line(spec: TargetSpec, voice: str | None = None) -> str:
     words = ["firstaudio", "bench", "server", "--url", spec.url]
     flags = {
         "--kind": None if spec.kind in ("openai", "wyoming") else spec.kind,
-        "--path": spec.path,
+        "--path": None if spec.path == USUAL_PATHS.get(spec.kind) else spec.path,
         "--method": None if spec.method == "POST" else spec.method,
         "--body": None if spec.body is None else json.dumps(spec.body, ensure_ascii=False),
         "--audio": spec.audio,
@@ -307,6 +314,7 @@ def command_line(spec: TargetSpec, voice: str | None = None) -> str:
     }
     for flag, value in flags.items():
         words += [] if value is None else [flag, value]
+    words += [] if spec.verify_tls else ["--insecure"]
     return shlex.join(words)
 
 
@@ -329,8 +337,10 @@ async def _discover_wyoming(url: str, timeout_s: float) -> Discovery:
 
 async def _wyoming_info(url: str, timeout_s: float) -> Info:
     try:
-        from wyoming.client import AsyncClient
-        from wyoming.info import Describe, Info
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # it tries audioop, and does without
+            from wyoming.client import AsyncClient
+            from wyoming.info import Describe, Info
     except ImportError as error:
         raise MissingExtraError("a Wyoming target", "bench") from error
     try:

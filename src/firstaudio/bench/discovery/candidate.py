@@ -8,6 +8,7 @@ from typing import Any
 
 from firstaudio.bench.spec import TargetSpec
 
+USUAL_PATHS = {"openai": "/v1/audio/speech", "torch": "/synthesize"}
 MARY = "INPUT_TYPE=TEXT&OUTPUT_TYPE=AUDIO&AUDIO=WAVE_FILE&LOCALE=en_US&INPUT_TEXT={text}&VOICE={voice}"
 COQUI = "text={text}&speaker_id={voice}&language_id={language}"
 TEXT_BODY = {"text": "{text}", "voice": "{voice}", "speed": "{speed}", "language": "{language}"}
@@ -33,7 +34,7 @@ class Candidate:
     @property
     def place(self) -> tuple[str, str]:
         """Method and path, without a query: what is tried once."""
-        path = self.spec.path or {"openai": "/v1/audio/speech", "torch": "/synthesize"}.get(self.spec.kind, "/")
+        path = self.spec.path or USUAL_PATHS.get(self.spec.kind, "/")
         return self.spec.method.upper(), path.partition("?")[0]
 
 

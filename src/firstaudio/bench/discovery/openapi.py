@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from firstaudio.bench.discovery.candidate import Candidate
 from firstaudio.bench.spec import TargetSpec
@@ -32,13 +32,23 @@ Json = Mapping[str, Any]
 def candidates(document: Json, url: str, token: str | None) -> list[Candidate]:
     """Operations that look as if they spoke a text, OpenAI's first."""
     found = []
+    prefix = _prefix(document)
     for path, operations in _mapping(document.get("paths")).items():
+        path = prefix + str(path)
         for method in ("post", "get"):
             operation = _mapping(_mapping(operations).get(method))
             if operation and _speaks(path, operation):
                 candidate = _candidate(document, path, method.upper(), operation, TargetSpec("http", url, token=token))
                 found += [candidate] if candidate else []
     return sorted(found, key=lambda candidate: ("openai", "torch", "http").index(candidate.spec.kind))
+
+
+def _prefix(document: Json) -> str:
+    """What all paths begin with."""
+    servers = document.get("servers")
+    first = servers[0] if isinstance(servers, list) and servers else {}
+    stated = document.get("basePath") or _mapping(first).get("url") or ""
+    return urlsplit(str(stated)).path.rstrip("/")
 
 
 def _speaks(path: str, operation: Json) -> bool:
@@ -80,7 +90,7 @@ def _body_template(properties: Json, required: frozenset[str]) -> tuple[dict[str
         name = next((n for n in names if n in properties and _may_be_text(properties[n], what)), None)
         if name is not None:
             body[name] = "{" + what + "}"
-    for name in required - set(body):
+    for name in sorted(required - set(body)):
         body[name] = _example(_mapping(properties.get(name)))
     chosen = next((name for name in FORMATS if name in properties), None)
     return {name: value for name, value in body.items() if value is not None}, chosen
