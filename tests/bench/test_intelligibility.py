@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstaudio.bench.intelligibility import RECOGNISER_RATE, edit_distance, transcriber, word_error_rate, words
@@ -40,6 +40,7 @@ def recursive_distance(a: list[str], b: list[str]) -> int:
     return 1 + min(recursive_distance(a[1:], b), recursive_distance(a, b[1:]), recursive_distance(a[1:], b[1:]))
 
 
+@settings(deadline=None)
 @given(SEQUENCES, SEQUENCES)
 def test_the_distance_is_that_of_its_recursive_definition(a: list[str], b: list[str]) -> None:
     assert edit_distance(a, b) == recursive_distance(a, b)

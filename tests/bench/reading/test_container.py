@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstaudio.audio.encode import make_encoder, wav_header
@@ -137,6 +137,7 @@ def test_flac_begins_behind_its_last_metadata_block() -> None:
 
 
 @pytest.mark.parametrize("name", ["wav", "mp3", "opus", "flac"])
+@settings(deadline=None)
 @given(st.data())
 def test_a_body_that_ends_before_its_audio_has_no_place(name: str, data: st.DataObject) -> None:
     body = encoded(name)
@@ -152,6 +153,7 @@ def test_samples_need_somebody_who_vouches_for_them() -> None:
     assert (kind, "state container pcm" in message) == (FailureKind.WRONG_FORMAT, True)
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=64))
 def test_samples_that_begin_like_an_mpeg_frame_stay_samples(data: bytes) -> None:
     body = b"\xff\xfb\x90\x00" + data
@@ -172,6 +174,7 @@ def test_another_container_than_the_one_asked_for_is_a_failure(sent: str, wanted
     assert (kind, f"asked for {wanted}, got {sent}" in message) == (FailureKind.WRONG_FORMAT, True)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80), st.sampled_from([b"", b"RIFF\0\0\0\0WAVE", b"OggS", b"fLaC", b"ID3", b"\xff\xfb"]))
 def test_garbage_is_a_failure_and_never_an_exception_of_another_kind(data: bytes, magic: bytes) -> None:
     with contextlib.suppress(SpeakError):

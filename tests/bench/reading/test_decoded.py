@@ -69,7 +69,7 @@ BODIES |= {
 
 
 @pytest.mark.parametrize("name", BODIES)
-@settings(max_examples=12)
+@settings(max_examples=12, deadline=None)
 @given(places=st.lists(st.integers(0, 1 << 20), max_size=8))
 def test_pieces_decode_to_the_very_samples_of_the_whole_file(name: str, places: list[int]) -> None:
     """And every sample is counted once, whatever the pieces."""
@@ -202,6 +202,7 @@ def test_samples_that_are_no_numbers_are_a_failure() -> None:
     assert (decoded.failure.kind, decoded.pcm.tolist()) == (FailureKind.WRONG_FORMAT, [0.5, 0.0, 1.0])
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_damaged_audio_gives_samples_or_a_failure_and_nothing_else(data: st.DataObject) -> None:
     body = bytearray(BODIES[data.draw(st.sampled_from(sorted(BODIES)))])

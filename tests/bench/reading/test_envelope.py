@@ -3,7 +3,7 @@ import itertools
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstaudio.bench.exchange import FailureKind
@@ -54,6 +54,7 @@ BODIES = [
 
 
 @pytest.mark.parametrize(("reading", "body"), BODIES)
+@settings(deadline=None)
 @given(places=st.lists(st.integers(0, 4000), max_size=12))
 def test_any_split_gives_the_same_audio(reading: Reading, body: bytes, places: list[int]) -> None:
     unwrapped = unwrap(cut(body, places), reading)
@@ -74,6 +75,7 @@ def test_the_first_audio_byte_lands_in_the_piece_that_completes_it(reading: Read
     assert [AUDIO[:1], AUDIO[1:2]] == [p[:1] for p in unwrap([body[: second + 1], body[second + 1 :]], reading).pieces]
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40), st.lists(st.integers(0, 60), max_size=6), st.booleans())
 def test_base64_decodes_in_any_pieces_with_and_without_padding(data: bytes, places: list[int], is_padded: bool) -> None:
     text = base64.b64encode(data) if is_padded else base64.b64encode(data).rstrip(b"=")
@@ -153,12 +155,14 @@ def test_an_event_without_its_empty_line_counts() -> None:
     ) == ((b"\x00",), None)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.sampled_from([SSE, JSON, Reading("messages")]), st.lists(st.integers(0, 300)))
 def test_garbage_never_raises(body: bytes, reading: Reading, places: list[int]) -> None:
     pieces = cut(body, places)
     assert len(pieces) == len(unwrap(pieces, reading).pieces)
 
 
+@settings(deadline=None)
 @given(st.text('{}[]",:\\u0d audio', max_size=60), st.sampled_from([SSE, JSON, Reading("json")]))
 def test_near_json_never_raises(text: str, reading: Reading) -> None:
     for body in (text, "data: " + text + "\n\n", '{"audio": "' + text):

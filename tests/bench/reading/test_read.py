@@ -168,7 +168,7 @@ def test_a_rate_that_the_headers_state_does_not_make_a_wav_into_samples() -> Non
 
 
 @pytest.mark.parametrize("name", ["mp3", "opus", "aac", "flac", "wav"])
-@settings(max_examples=10)
+@settings(max_examples=10, deadline=None)
 @given(places=st.lists(st.integers(0, 40000), max_size=20))
 def test_events_come_in_order_whatever_the_pieces(name: str, places: list[int]) -> None:
     """first byte <= first sample <= every sample <= last byte, and audible after the first sample."""
@@ -187,6 +187,7 @@ def test_events_come_in_order_whatever_the_pieces(name: str, places: list[int]) 
     assert heard.audible_ns >= heard.first_sample_ns
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.binary(max_size=60), max_size=5),
     st.sampled_from(["raw", "sse", "json", "messages"]),
