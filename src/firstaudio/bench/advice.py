@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from firstaudio.bench.result import CellResult
@@ -11,6 +12,7 @@ from firstaudio.bench.workload import Goals
 
 KNEE_GAIN = 1.10  # a level that has 10 % more throughput than the one before is still worth its listeners
 LEAK_MB_PER_1000 = 1.0
+MIN_LEAK_REQUESTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def _stalls(cells: Sequence[CellResult], _: Mapping[str, Any], goals: Goals) -> 
         quantile = preroll.quantiles["p95"] if preroll.quantiles["p95"].value is not None else preroll.median
         if quantile.value is not None and quantile.value > goals.buffer_ms:
             yield Advice(
-                action=f"let players of {cell.name} buffer {quantile.value:.0f} ms before they begin, or lower the load",
+                action=f"let players of {cell.name} buffer {quantile.value:.0f} ms first, or lower the load",
                 evidence=f"95 % of the answers play without a stall only after {quantile.value:.0f} ms of buffer",
                 gain="no stalls for 19 of 20 listeners",
             )
@@ -107,12 +109,13 @@ def _slower_than_speech(cells: Sequence[CellResult], _: Mapping[str, Any], __: G
 def _knee(cells: Sequence[CellResult], _: Mapping[str, Any], __: Goals) -> Iterator[Advice]:
     """Where more listeners no longer bring more audio per second."""
     levels = sorted((c for c in cells if c.ok and set(c.axes) == {"concurrency"}), key=lambda c: c.axes["concurrency"])
-    for lower, upper in zip(levels, levels[1:], strict=False):
+    for lower, upper in pairwise(levels):
         before, after = lower.totals.get("asps"), upper.totals.get("asps")
+        few, many = lower.axes["concurrency"], upper.axes["concurrency"]
         if before and after and after < before * KNEE_GAIN:
             yield Advice(
-                action=f"admit about {lower.axes['concurrency']} requests at once and let the others wait or be refused",
-                evidence=f"ASPS {before:.1f} at {lower.axes['concurrency']}, {after:.1f} at {upper.axes['concurrency']}",
+                action=f"admit about {few} requests at once and let the others wait or be refused",
+                evidence=f"ASPS {before:.1f} at {few}, {after:.1f} at {many}",
                 gain="the same throughput with a shorter wait for first audio",
             )
             return
@@ -120,7 +123,8 @@ def _knee(cells: Sequence[CellResult], _: Mapping[str, Any], __: Goals) -> Itera
 
 def _leak(_: Sequence[CellResult], findings: Mapping[str, Any], __: Goals) -> Iterator[Advice]:
     leak = findings.get("leak")
-    if leak and leak.get("low") is not None and leak["low"] > LEAK_MB_PER_1000:
+    enough = leak is not None and leak["requests"] >= MIN_LEAK_REQUESTS
+    if leak and enough and leak["low"] is not None and leak["low"] > LEAK_MB_PER_1000:
         yield Advice("look for a leak in the server", leak["sentence"], "memory that stays flat", critical=True)
 
 

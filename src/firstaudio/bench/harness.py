@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from firstaudio.audio.chunk import Pcm
 from firstaudio.bench.modes.plans import workload
@@ -143,11 +143,11 @@ class TTSBenchmarkHarness:
         if isinstance(spec, TargetSpec):
             spec = replace(spec, name=name or spec.name or spec.url, timeout_s=self.config.timeout)
             return spec, make_target(spec)
-        named = name or getattr(tts, "__name__", type(tts).__name__)
+        named = str(name or getattr(tts, "__name__", type(tts).__name__))
         spec = TargetSpec("command", name=named, timeout_s=self.config.timeout)
         if callable(tts):
             return spec, FunctionTarget(tts, is_async=is_async, sample_rate=self.config.sample_rate)
-        return spec, tts
+        return spec, cast("Target", tts)
 
 
 def create_torch_inference_tts_function(base_url: str, voice: str | None = None, **fields: Any) -> TorchInferenceTTS:

@@ -77,8 +77,6 @@ async def _ask(target: Target, cell: Cell, text: str, index: int) -> tuple[Reque
         exchange.failure = error.failure
     except TimeoutError:
         came = "nothing" if not exchange.pieces else f"{sum(map(len, exchange.pieces))} bytes"
-        message = (
-            f"no complete answer within {cell.target.timeout_s:g} s ({came} arrived); raise --timeout if it needs more"
-        )
+        message = f"no complete answer within {cell.target.timeout_s:g} s ({came} arrived); raise the timeout"
         exchange.failure = Failure(FailureKind.TIMEOUT, message)
     return to_record(Taken(utterance, exchange, "warmup", client=0, index=index), cell, target.reading)

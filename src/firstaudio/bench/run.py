@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from firstaudio.bench.aggregate import summarise
 from firstaudio.bench.clips import ClipKeeper
-from firstaudio.bench.environment import environment
+from firstaudio.bench.environment import environment, throttled, throttling_check
 from firstaudio.bench.load.floor import measure_floor
 from firstaudio.bench.load.runner import run_load
 from firstaudio.bench.load.taken import LoadRun
@@ -64,7 +64,7 @@ class _Kept:
     """What a run holds while it goes on."""
 
     floors: dict[tuple[str, str, int], tuple[Floor | None, int]] = field(default_factory=dict)
-    targets: dict[str, Target] = field(default_factory=dict)
+    texts: dict[tuple[Hashable, ...], TextSource] = field(default_factory=dict)
     records: list[RequestRecord] = field(default_factory=list)
 
 
@@ -92,7 +92,9 @@ class Runner:
         self.workload, self.options = workload, options
         self.session = _new_session(workload, options)
         self._progress = progress or Silent()
-        self._kept = _Kept(targets=dict(targets or {}))
+        self._ready = dict(targets or {})
+        self._made: dict[str, Target] = {}
+        self._kept = _Kept()
         self._writer = SessionWriter(options.output_dir, self.session, overwrite=options.overwrite)
         self._clips = ClipKeeper(self.folder, options.num_clips)
         self._stop = asyncio.Event()
@@ -101,6 +103,10 @@ class Runner:
     def folder(self) -> Path:
         """Of the session."""
         return self.options.output_dir / self.options.name
+
+    @property
+    def _ours(self) -> tuple[int, ...]:
+        return () if self.options.server_pid is None else (self.options.server_pid,)
 
     @property
     def records(self) -> Sequence[RequestRecord]:
@@ -127,21 +133,19 @@ class Runner:
 
         Args:
             cell: Its name must be new in the session.
-            salt: Texts are drawn by it; cells with the same one say the same. None: the cell's name.
+            salt: Texts are drawn by it; cells with the same one say the same. None: no target is sent a text twice
+                in the same voice, and different voices say the same.
         """
         floor, workers = await self._floor(cell)
-        target = self._target(cell)
-        texts = TextSource(
-            cell.texts, voice=cell.voice, speed=cell.speed, language=cell.language, salt=salt or cell.name
-        )
-        self._progress.begin(cell.name, cell.load.quota)
-        served = 0
-        with ServerResources(self.options.server_pid, lambda: served) as server:
+        target = self.target(cell)
+        texts = TextSource.of(cell, salt) if salt is not None else self._texts(cell)
+        progress = _Counting(self._progress)
+        before = throttled()
+        with ServerResources(self.options.server_pid, lambda: progress.count) as server:
             if workers > 1:
-                load = await run_load_in_processes(cell, workers, progress=self._progress, stop=self._stop)
+                load = await run_load_in_processes(cell, workers, progress=progress, stop=self._stop)
             else:
-                load = await run_load(target, cell, texts, progress=self._progress, stop=self._stop)
-        self._progress.end()
+                load = await run_load(target, cell, texts, progress=progress, stop=self._stop, ours=self._ours)
         records = self._read(load, cell, target)
         result = summarise(
             cell,
@@ -152,6 +156,7 @@ class Runner:
             quality=summarise_quality(records),
             completed=load.completed,
         )
+        result = replace(result, checks=(*result.checks, throttling_check(before, throttled())))
         self._keep(result, records, [f"{cell.name}: {warning}" for warning in load.warnings])
         return result, records
 
@@ -167,14 +172,23 @@ class Runner:
 
     async def close(self) -> None:
         """Release the targets."""
-        for target in self._kept.targets.values():
+        for target in (*self._ready.values(), *self._made.values()):
             await target.close()
 
-    def _target(self, cell: Cell) -> Target:
-        name = cell.target.name or repr(cell.target)
-        if name not in self._kept.targets:
-            self._kept.targets[name] = make_target(cell.target)
-        return self._kept.targets[name]
+    def target(self, cell: Cell) -> Target:
+        """Who speaks in a cell; made once."""
+        if cell.target.name in self._ready:
+            return self._ready[cell.target.name]
+        key = repr(cell.target)  # one server under one name may be asked in several ways
+        if key not in self._made:
+            self._made[key] = make_target(cell.target)
+        return self._made[key]
+
+    def _texts(self, cell: Cell) -> TextSource:
+        key = (cell.texts, cell.voice, cell.speed, cell.target.name)
+        if key not in self._kept.texts:
+            self._kept.texts[key] = TextSource.of(cell)
+        return self._kept.texts[key]
 
     async def _floor(self, cell: Cell) -> tuple[Floor | None, int]:
         """The client floor at the cell's concurrency, and how many load processes it takes to keep it low."""
@@ -212,6 +226,20 @@ class Runner:
         for warning in warnings:
             self._progress.note(warning)
         self._writer.add(result, records)
+
+
+class _Counting:
+    """A progress that knows how many requests have ended."""
+
+    def __init__(self, inner: Progress) -> None:
+        self.count = 0
+        self.begin, self.end, self.note = inner.begin, inner.end, inner.note
+        self._advance = inner.advance
+
+    def advance(self, ok: bool) -> None:
+        """Count, and pass on."""
+        self.count += 1
+        self._advance(ok)
 
 
 def _new_session(workload: Workload, options: RunOptions) -> Session:

@@ -19,6 +19,7 @@ from firstaudio.cli.bench.flags import spread
 from firstaudio.cli.doctor import doctor
 from firstaudio.cli.say import say
 from firstaudio.cli.serve import serve
+from firstaudio.cli.sessions import sessions_app
 from firstaudio.cli.voices import voices
 from firstaudio.errors import FirstaudioError, outside
 
@@ -54,6 +55,7 @@ app.command()(say)
 app.command()(voices)
 app.command()(doctor)
 app.add_typer(bench_app, name="bench")
+app.add_typer(sessions_app, name="sessions")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

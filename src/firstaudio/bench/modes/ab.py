@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
+from firstaudio.bench import quality
+from firstaudio.bench.compare.rounds import compare_rounds
 from firstaudio.bench.modes.setup import Setup
 from firstaudio.bench.record import RequestRecord
 from firstaudio.bench.run import Runner
@@ -34,7 +37,8 @@ async def run_rounds(
     runner: Runner, a: Setup, b: Setup, rounds: int = DEFAULT_ROUNDS, requests: int = REQUESTS_PER_ROUND
 ) -> list[tuple[list[RequestRecord], list[RequestRecord]]]:
     """Every round's measured records of A and of B. Each round is one cell per side in the session."""
-    setups, taken = {"A": a, "B": b}, []
+    setups = {"A": a, "B": b}
+    taken: list[tuple[list[RequestRecord], list[RequestRecord]]] = []
     for number in range(rounds):
         sides: dict[str, list[RequestRecord]] = {}
         for cell, salt in cells(setups, number, requests):
@@ -49,3 +53,11 @@ async def run_rounds(
 def flat(rounds: Sequence[tuple[list[RequestRecord], list[RequestRecord]]], side: int) -> list[RequestRecord]:
     """All records of one side (0 is A)."""
     return [record for pair in rounds for record in pair[side]]
+
+
+def verdict(
+    rounds: Sequence[tuple[list[RequestRecord], list[RequestRecord]]], a: Setup, b: Setup
+) -> dict[str, Any]:
+    """The finding "ab"."""
+    reasons = quality.differs(flat(rounds, 0), flat(rounds, 1))
+    return asdict(compare_rounds(rounds, a.target.name, b.target.name, voided_by=reasons))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from firstaudio.bench.advice import advise, as_finding
+from firstaudio.bench.advice import MIN_LEAK_REQUESTS, advise, as_finding
 from firstaudio.bench.fit import fit_ttfa
 from firstaudio.bench.metrics import preroll_curve
 from firstaudio.bench.record import RequestRecord, measured
@@ -17,12 +17,14 @@ CURVE_MS = (0, 10, 20, 50, 100, 150, 200, 300, 500, 750, 1000, 1500, 2000, 3000,
 MIN_FIT_REQUESTS = 20
 MIN_FIT_SPREAD = 100  # characters between the shortest and the longest text
 
+CATEGORISED = frozenset({"ttfa", "full"})
+
 # The one category function's table: upper ends in ms, exclusive.
 CATEGORIES = ((400.0, "excellent"), (800.0, "good"), (1200.0, "acceptable"), (2000.0, "poor"))
 
 
 def category(ttfa_ms: float) -> str:
-    """ "excellent" below 400 ms, "good" below 800, "acceptable" below 1200, "poor" below 2000, else "critical"."""
+    """What a time to first audio is called, by `CATEGORIES`; "critical" from 2000 ms on."""
     return next((name for limit, name in CATEGORIES if ttfa_ms < limit), "critical")
 
 
@@ -33,7 +35,7 @@ def conclude(session: Session, records: Sequence[RequestRecord], goals: Goals) -
         findings["preroll_curve"] = curves
     if fit := _fit(records):
         findings["fit"] = fit
-    if categories := _categories(session):
+    if session.mode in CATEGORISED and (categories := _categories(session)):
         findings["categories"] = categories
     if leak := _leak(session):
         findings["leak"] = leak
@@ -82,8 +84,16 @@ def _leak(session: Session) -> dict[str, Any] | None:
     watched = [cell for cell in session.cells if cell.server and cell.server.get("uss_slope_mb_per_1000") is not None]
     if not watched:
         return None
-    server = max(watched, key=lambda cell: cell.window_s).server or {}
+    longest = max(watched, key=lambda cell: cell.issued)
+    server = longest.server or {}
     slope, low, high = (server.get(f"uss_slope{end}_mb_per_1000") for end in ("", "_low", "_high"))
     detectable = server.get("uss_slope_detectable_mb_per_1000")
-    sentence = f"the server's own memory changes by {slope:+.2f} MB per 1000 requests ({low:+.2f} to {high:+.2f})"
-    return {"slope_mb_per_1000": slope, "low": low, "high": high, "detectable": detectable, "sentence": sentence}
+    requests = longest.issued
+    sentence = (
+        f"the server's own memory changes by {slope:+.2f} MB per 1000 requests ({low:+.2f} to {high:+.2f}), "
+        f"seen over {requests} requests"
+    )
+    if requests < MIN_LEAK_REQUESTS:
+        sentence += f"; fewer than {MIN_LEAK_REQUESTS} cannot tell a leak from a cache that fills: run a soak"
+    figures = {"slope_mb_per_1000": slope, "low": low, "high": high, "detectable": detectable}
+    return {**figures, "requests": requests, "sentence": sentence}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from firstaudio.bench.spec import Delivery, TargetSpec
 from firstaudio.bench.workload import TEXT_CLASSES, Arrival, Cell, Goals, Load, Texts
@@ -35,14 +35,14 @@ class Setup:
     voices: tuple[str, ...] = ()
     levels: tuple[int, ...] = DEFAULT_LEVELS
     requests: int = PLANS["standard"]
-    texts: Texts = Texts()
+    texts: Texts = field(default_factory=Texts)
     arrival: Arrival = "closed"
     rate_per_s: float | None = None
     start_rate_per_s: float | None = None
     duration_s: float | None = None
     warmup: int = 24
     speed: float = 1.0
-    goals: Goals = Goals()
+    goals: Goals = field(default_factory=Goals)
 
     @property
     def voice(self) -> str | None:

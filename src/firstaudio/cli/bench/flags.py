@@ -88,8 +88,8 @@ ARGUMENTS: dict[str, Any] = {
     "file": typer.Argument(..., metavar="FILE", help="Workload, TOML."),
 }
 
-SERVER: tuple[str, ...] = ("url", "kind", "path", "method", "body", "audio", "token", "header", "model", "streaming", "sse", "format")
-SERVER += ("sample_rate", "tokens_per_s", "cold", "insecure", "timeout")
+SERVER: tuple[str, ...] = ("url", "kind", "path", "method", "body", "audio", "token", "header", "model")
+SERVER += ("streaming", "sse", "format", "sample_rate", "tokens_per_s", "cold", "insecure", "timeout")
 TEXT = ("speed", "language", "text_class", "text", "text_file", "seed")
 LOAD = ("concurrency", "plan", "iterations", "duration", "arrival", "rate", "start_rate", "warmup")
 GOALS = ("ttfa_target", "buffer")

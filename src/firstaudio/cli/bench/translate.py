@@ -36,9 +36,8 @@ def target(flags: SimpleNamespace, url: str | None = None) -> TargetSpec:
         raise UsageError(f"--format {flags.format} is not known; use one of {', '.join(CONTAINERS)}")
     if flags.timeout <= 0:
         raise UsageError("--timeout must be positive, in seconds")
-    spec = parse_target(f"{flags.kind}:{url}" if flags.kind and not url.startswith("cmd:") else url)
-    return spec.replace(
-        name=spec.name or spec.url.partition("://")[2].rstrip("/") or spec.command[0],
+    spec = parse_target(
+        f"{flags.kind}:{url}" if flags.kind and not url.startswith("cmd:") else url,
         path=flags.path,
         method=flags.method,
         body=_json(flags.body),
@@ -54,6 +53,7 @@ def target(flags: SimpleNamespace, url: str | None = None) -> TargetSpec:
         timeout_s=flags.timeout,
         verify_tls=not flags.insecure,
     )
+    return spec.replace(name=spec.name or spec.url.partition("://")[2].rstrip("/") or Path(spec.command[0]).name)
 
 
 def setup(flags: SimpleNamespace, spec: TargetSpec) -> Setup:
