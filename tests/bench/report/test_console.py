@@ -94,7 +94,7 @@ def test_reasons_stand_below_invalid(make_session, voided_cell):
 
 
 def test_recommendations_are_numbered_and_critical_issues_listed(demo):
-    advice = "1. Run at most 4 at once. ASPS is flat from there on. gain: TTFA 70 ms to 34 ms."
+    advice = "1. Run at most 4 at once. ASPS is flat from there on. Gain: TTFA 70 ms to 34 ms."
     assert f"Recommendations\n{advice}\nCritical Issues:\n- c=32: 72 of 72 requests failed" in printed(demo)
 
 
@@ -105,7 +105,7 @@ def test_no_critical_issue_is_said_where_there_is_none(make_session, make_cell):
 
 def test_findings_are_laid_out(demo):
     text = printed(demo)
-    assert "1 of 2 figures are wrong." in text
+    assert "Wrong: 1 of 2 figures." in text
     assert "4 listeners hear it without a gap." in text
     assert "new against old" in text
     assert "Voided by: 2 clips are silent" in text

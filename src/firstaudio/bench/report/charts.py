@@ -17,6 +17,7 @@ from firstaudio.bench.result import CellResult, Estimate
 
 WIDTH, HEIGHT = 460, 280
 LEFT, RIGHT, TOP, BOTTOM = 48, 12, 14, 46
+INSET = 22  # a level at the edge still has room for the text below it
 LOG_RATIO = 20.0  # values that span more than this are told apart only on a logarithmic axis
 NUM_TICKS = 5
 NUM_X_TICKS = 9
@@ -114,7 +115,7 @@ def _known(cell: CellResult, name: str) -> Estimate | None:
 
 def _ttfa_chart(served: Lines, line: Line, y: Scale, cells: Sequence[CellResult]) -> Chart:
     places = [x for x, _ in served.ticks]
-    x = Scale(places[0], places[-1], LEFT + 14, WIDTH - RIGHT - 14, served.log)
+    x = Scale(places[0], places[-1], LEFT + INSET, WIDTH - RIGHT - INSET, served.log)
     axes = varying_axes(cells)
     traces = [_quantile_trace(line, name, x, y, axes, shift) for name, shift in (("p50", -3), ("p95", 0), ("p99", 3))]
     ticks = _thinned([Tick(x(at), text) for at, text in served.ticks])

@@ -48,9 +48,8 @@ def session_junit(session: Session) -> str:
 
 def github(comparison: Comparison) -> str:
     """Annotations: errors for gates that failed or could not be judged, warnings for what is suspect."""
-    lines = [
-        _annotation("error", f"{gate.expression}", gate.sentence) for gate in comparison.gates if gate.ok is not True
-    ]
+    missed = [gate for gate in comparison.gates if gate.ok is not True]
+    lines = [_annotation("error", gate.expression, gate.sentence) for gate in missed]
     suspects = [(cell, each) for cell in comparison.cells for each in cell.differences if each.finding == "suspect"]
     lines += [_annotation("warning", f"{cell.name} {each.figure}", each.sentence) for cell, each in suspects]
     lines += [_annotation("warning", "not comparable", reason) for reason in comparison.reasons]

@@ -18,7 +18,7 @@ from firstaudio.bench.report.figures import (
     quantile,
     varying_axes,
 )
-from firstaudio.bench.report.findings import Block, all_warnings, blocks
+from firstaudio.bench.report.findings import Block, all_warnings, blocks, is_figure
 from firstaudio.bench.result import CellResult
 from firstaudio.bench.session import Session
 
@@ -140,13 +140,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     padded = []
     for place, column in enumerate(columns):
         width = max(map(len, column))
-        right = place > 0 and _are_figures(column[1:])
+        right = place > 0 and all(map(is_figure, column[1:]))
         padded.append([text.rjust(width) if right else text.ljust(width) for text in column])
     return [(" " * GAP).join(row).rstrip() for row in zip(*padded, strict=True)]
-
-
-def _are_figures(texts: Sequence[str]) -> bool:
-    return all(not text or text[0] in "0123456789+-" or text.startswith(("n/a", "inf")) for text in texts)
 
 
 def _print_best(cells: Sequence[CellResult], console: Console) -> None:

@@ -61,6 +61,11 @@ def all_warnings(session: Session) -> list[str]:
     return [*session.warnings, *doubts]
 
 
+def is_figure(text: str) -> bool:
+    """Whether a text of a table belongs to the right."""
+    return not text or text[0] in "0123456789+-" or text.startswith(("n/a", "inf"))
+
+
 def scalar(value: Any) -> str:
     """A JSON scalar for people."""
     if value is None:
@@ -107,7 +112,7 @@ def _truth(finding: Sequence[Mapping[str, Any]], _: Session) -> Block:
         for row in finding
     )
     wrong = sum(row[-1] == "WRONG" for row in rows)
-    sentence = f"{wrong} of {len(rows)} figures are wrong." if wrong else f"All {len(rows)} figures agree."
+    sentence = f"Wrong: {wrong} of {len(rows)} figures." if wrong else f"All {len(rows)} figures agree."
     return Block("Stated and measured", (sentence,), ("figure", "stated", "measured", "accepted", ""), rows)
 
 
@@ -219,7 +224,7 @@ def _recommendations(finding: Sequence[Mapping[str, Any]], session: Session) -> 
 
 
 def _advice(item: Mapping[str, Any]) -> str:
-    parts = [str(item["action"]).rstrip("."), item.get("evidence"), item.get("gain") and f"gain: {item['gain']}"]
+    parts = [str(item["action"]).rstrip("."), item.get("evidence"), item.get("gain") and f"Gain: {item['gain']}"]
     return ". ".join(str(part).rstrip(".") for part in parts if part) + "."
 
 

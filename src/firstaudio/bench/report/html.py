@@ -66,7 +66,9 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(number=figures.number, estimate=figures.estimate, scalar=findings.scalar)
-    environment.filters.update(title_of=figures.title, unit_of=figures.unit, is_plain=_is_plain)
+    environment.filters.update(
+        title_of=figures.title, unit_of=figures.unit, is_plain=_is_plain, is_figure=findings.is_figure
+    )
     return environment
 
 
@@ -100,6 +102,7 @@ def _context(session: Session, records: Sequence[RequestRecord], folder: Path) -
         "lives": lives,
         "stages": waterfall.stages_shown(lives),
         "blocks": findings.blocks(session, without=DRAWN),
+        "stage_names": _columns([cell.stages_ms for cell in session.cells]),
         "quality": _columns([cell.quality for cell in session.cells]),
         "clips": _clips(session, records, folder),
         "failures": _failures(session.cells, records),
