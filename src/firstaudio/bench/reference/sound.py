@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 PEAK = 0.45
 LOWEST_HZ = 120
-NUM_PITCHES = 12
+NUM_PITCHES = 51
+STEP_HZ = 2
 SYLLABLES_PER_S = 4
 FADE_S = 0.060
 REST_S = 0.020  # of silence, at the very end
@@ -72,7 +73,7 @@ def _second(sample_rate: int, pitch: int, kind: Kind) -> NDArray[np.int16]:
     elif kind == "noise":
         wave = np.random.default_rng(1).normal(0.0, 4.0, sample_rate)
     else:
-        turn = 2 * np.pi * (LOWEST_HZ + 10 * pitch) * time_s
+        turn = 2 * np.pi * (LOWEST_HZ + STEP_HZ * pitch) * time_s
         envelope = 0.6 + 0.4 * np.cos(2 * np.pi * SYLLABLES_PER_S * time_s)
         wave = PEAK * envelope * (0.7 * np.cos(turn) + 0.3 * np.cos(2 * turn))
     scaled: NDArray[np.int16] = np.clip(np.rint(wave * 32767), -32768, 32767).astype("<i2")
