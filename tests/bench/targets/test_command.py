@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from firstaudio.bench.exchange import Exchange, FailureKind, SpeakError
 from firstaudio.bench.spec import Reading, TargetSpec
@@ -77,6 +78,11 @@ async def test_a_program_that_never_reads_its_input_is_no_trouble() -> None:
     assert exchange.pieces == [b"ab"]
 
 
+@pytest.mark.parametrize("line", ["cat", "printf Hello.", "head -c 6; exit 0"])
+def test_the_faster_event_loop_does_the_same(line: str) -> None:
+    assert b"".join(uvloop.run(spoken(shell(line))).pieces) == b"Hello."
+
+
 async def test_a_missing_program_is_named() -> None:
     with pytest.raises(SpeakError, match="'no-such-program'") as caught:
         await CommandTarget(TargetSpec("command", command=("no-such-program",))).open()
@@ -85,7 +91,7 @@ async def test_a_missing_program_is_named() -> None:
 
 async def test_a_cancelled_program_is_killed_with_its_children() -> None:
     script = (
-        "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE);"
+        "import subprocess; child = subprocess.Popen(['sleep', '600'], stdout=subprocess.DEVNULL);"
         "print(child.pid, flush=True); child.wait()"
     )
     exchange = Exchange()

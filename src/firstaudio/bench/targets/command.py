@@ -99,8 +99,9 @@ def _hand_over(process: Process, text: bytes, exchange: Exchange) -> None:
     assert process.stdin is not None
     exchange.connected_ns = now_ns()
     exchange.sent_ns = now_ns()
-    process.stdin.write(text)  # into a buffer: a program that never reads must not stop us
-    process.stdin.close()
+    if not process.stdin.is_closing():  # a program that never reads may have ended already
+        process.stdin.write(text)  # into a buffer: one that reads late must not stop us
+        process.stdin.close()
 
 
 async def _receive(process: Process, intake: Intake, program: str) -> None:
