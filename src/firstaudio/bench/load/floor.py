@@ -1,0 +1,126 @@
+"""What the client itself costs: the same client, as many of them, against a server that answers at once.
+
+Printed beside every TTFA: a figure near the floor says something about the harness and little about the target.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from contextlib import ExitStack
+from dataclasses import replace
+
+import numpy as np
+
+from firstaudio.bench.load.runner import run_load
+from firstaudio.bench.load.taken import LoadRun
+from firstaudio.bench.load.workers import run_load_in_processes
+from firstaudio.bench.result import Floor
+from firstaudio.bench.spec import Kind, TargetSpec
+from firstaudio.bench.targets.make import make_target
+from firstaudio.bench.texts import TextSource
+from firstaudio.bench.workload import MIN_PER_CLIENT, Cell, Load, Texts
+from firstaudio.clock import NS_PER_MS
+from firstaudio.errors import BenchError
+
+MIN_REQUESTS = 200
+MAX_OPEN_S = 1.5  # of arrivals
+DEADLINE_S = 20.0
+CHAR_S = 0.001  # audio per character: at full speed, speech of a natural length would measure the loopback's throughput
+VOICE = "null"  # ElevenLabs has it in its address
+TEXTS = Texts(("short",), seed=0)
+PROTOCOLS: dict[Kind, str] = {
+    "openai": "http",
+    "http": "http",
+    "torch": "http",
+    "websocket": "ws",
+    "elevenlabs": "ws",
+    "wyoming": "wyoming",
+}
+
+
+async def measure_floor(cell: Cell, workers: int = 1, num_requests: int | None = None) -> Floor | None:
+    """Time to the first byte of the null server, at the cell's concurrency or arrivals.
+
+    Takes about a second. The answers are short (`CHAR_S`): what is measured is getting one, not carrying much audio. A
+    target of kind "http" is stood in for by one of kind "openai" with the same delivery: the
+    client is the same.
+
+    Args:
+        cell: Whose client.
+        workers: Load processes.
+        num_requests: None: `MIN_REQUESTS`, or more for many clients.
+
+    Returns:
+        None where no server can stand in: for commands.
+
+    Raises:
+        BenchError: The null server did not start, or did not answer.
+    """
+    protocol = PROTOCOLS.get(cell.target.kind)
+    if protocol is None:
+        return None
+    from firstaudio.bench.reference.running import running
+
+    with ExitStack() as stack:
+        protocols = ("http",) if protocol == "http" else ("http", protocol)
+        null = running(protocols=protocols, ttfa_ms=0, rtf=0, char_s=CHAR_S)
+        server = await asyncio.to_thread(stack.enter_context, null)
+        url = {"http": server.url, "ws": server.ws_url, "wyoming": server.wyoming_url}[protocol]
+        load = _load(cell.load, num_requests)
+        stand_in = Cell("client floor", _spec(cell.target, url), voice=VOICE, texts=TEXTS, load=load)
+        run = await _run(stand_in, workers, server.pid)
+    return _floor(run, cell.load.concurrency)
+
+
+def _spec(spec: TargetSpec, url: str) -> TargetSpec:
+    """A target of the same kind in the null server; nothing of the real one's address, secrets or pace."""
+    kind: Kind = "openai" if spec.kind == "http" else spec.kind
+    whole = spec.delivery if spec.kind in ("openai", "http") else "stream"
+    return TargetSpec(kind, url, "null server", delivery=whole, connections=spec.connections, timeout_s=DEADLINE_S)
+
+
+def _load(load: Load, num_requests: int | None) -> Load:
+    """As many clients as the cell has, or its arrivals at their highest rate."""
+    number = num_requests or max(MIN_REQUESTS, MIN_PER_CLIENT * load.concurrency)
+    if load.arrival == "closed":
+        plan = Load(concurrency=load.concurrency, num_requests=number)
+    else:
+        rate = _highest_rate(load)
+        number = max(1, min(number, math.ceil(rate * MAX_OPEN_S)))
+        kind = "poisson" if load.arrival == "poisson" else "constant"
+        plan = Load(kind, load.concurrency, rate, num_requests=number, seed=load.seed)  # type: ignore[arg-type]
+    return _brief(plan)
+
+
+def _brief(load: Load) -> Load:
+    return replace(load, stagger_s=0.0, warmup_requests=load.concurrency, deadline_s=DEADLINE_S)
+
+
+def _highest_rate(load: Load) -> float:
+    """Arrivals per second, at the peak of a ramp; of a trace the mean."""
+    if load.arrival == "trace":
+        span_s = load.offsets_s[-1] - load.offsets_s[0] if load.offsets_s else 0.0
+        return len(load.offsets_s) / span_s if span_s > 0 else 1.0
+    return max(load.rate_per_s or 0.0, load.start_rate_per_s or 0.0)
+
+
+async def _run(cell: Cell, workers: int, server_pid: int) -> LoadRun:
+    if workers > 1:
+        return await run_load_in_processes(cell, workers, ours=(server_pid,))
+    target = make_target(cell.target)
+    try:
+        return await run_load(target, cell, TextSource.of(cell), ours=(server_pid,))
+    finally:
+        await target.close()
+
+
+def _floor(run: LoadRun, concurrency: int) -> Floor:
+    exchanges = [taken.exchange for taken in run.taken if taken.phase == "measured"]
+    failed = [exchange.failure for exchange in exchanges if exchange.failure]
+    waits = [e.arrivals_ns[0] - e.sent_ns for e in exchanges if e.sent_ns is not None and e.arrivals_ns]
+    if failed or not waits:
+        why = failed[0].message if failed else "it sent nothing"
+        raise BenchError(f"the client floor could not be measured, the null server did not answer: {why}")
+    p50, p99 = np.percentile(np.array(waits) / NS_PER_MS, [50, 99])
+    return Floor(float(p50), float(p99), len(waits), concurrency, run.client.workers)
