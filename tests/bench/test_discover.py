@@ -291,3 +291,17 @@ async def test_a_server_that_never_answers_is_told(loopback):
 
     with pytest.raises(BenchError, match=r"did not answer within 0\.05 s"):
         await discover(await loopback.start(silent), timeout_s=0.05)
+
+
+async def test_a_wyoming_server_is_asked_what_it_is_and_let_speak():
+    pytest.importorskip("wyoming")
+    from firstaudio.bench.reference.running import running
+
+    with running(ttfa_ms=0, rtf=0, protocols=("http", "wyoming")) as server:
+        found = await discover(server.wyoming_url)
+        voices = await list_voices(server.wyoming_url)
+
+    (endpoint,) = found.working
+    assert (found.engine, voices) == ("reference", found.voices)
+    assert (endpoint.spec.kind, endpoint.container, endpoint.sample_rate) == ("wyoming", "pcm", 24_000)
+    assert endpoint.command == f"firstaudio bench server --url {server.wyoming_url}"

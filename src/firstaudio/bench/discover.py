@@ -12,7 +12,7 @@ import re
 import shlex
 import warnings
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from firstaudio.bench.discovery import openapi
@@ -45,8 +45,8 @@ class Endpoint:
         works: Whether it answered with audio.
         outcome: "ok", or a `FailureKind`.
         found_by: "OpenAPI", "known path" or "Wyoming".
-        method: Of HTTP.
-        path: Under the server's URL.
+        method: Of HTTP, else empty.
+        path: Under the server's URL, as a template.
         status: Of HTTP.
         content_type: As stated.
         message: Why it does not work, or what is missing; empty where all is well.
@@ -330,7 +330,7 @@ async def _discover_wyoming(url: str, timeout_s: float) -> Discovery:
         url,
         ", ".join(program.name for program in info.tts) or None,
         voices=_wyoming_voices(info),
-        endpoints=(endpoint,),
+        endpoints=(replace(endpoint, method="", path=""),),
         notes=("takes text piece by piece" if takes_pieces else "takes whole texts only",),
     )
 
