@@ -37,11 +37,11 @@ def number(value: float | None, unit: str = "") -> str:
 
 def _digits(value: float) -> str:
     size = abs(value)
-    if isinstance(value, int) or size >= 1000:
+    if isinstance(value, int) or size >= 1000 or size == 0:
         return f"{value:.0f}"
     if 0 < size < 0.001:
         return f"{value:.2g}"
-    return f"{value:.{1 if size >= 10 else 2 if size >= 1 else 3 if size >= 0.1 or size == 0 else 4}f}"
+    return f"{value:.{1 if size >= 10 else 2 if size >= 1 else 3 if size >= 0.1 else 4}f}"
 
 
 def estimate(figure: Estimate | None, unit: str = "", *, interval: bool = False) -> str:

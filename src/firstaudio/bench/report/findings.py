@@ -199,7 +199,7 @@ def _leak(finding: Mapping[str, Any], _: Session) -> Block:
         return Block("Memory growth", _said(finding))
     measured = f"{number(slope)} MB per 1000 requests (95 % interval {span(finding)})"
     least = finding.get("detectable")
-    seen = f"; growth of {number(least)} or more would have been seen" if least is not None else ""
+    seen = f"; growth of {number(least)} MB or more would have been seen" if least is not None else ""
     return Block("Memory growth", (*_said(finding), f"{measured}{seen}."))
 
 
