@@ -8,7 +8,7 @@ from typing import Literal
 from firstaudio.bench.reference.plan import ENDLESS_S
 from firstaudio.bench.reference.sound import Kind
 
-Breaking = Literal["end", "disconnect", "hang", "error"]
+Breaking = Literal["end", "disconnect", "hang", "error", "refuse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,8 @@ class Fault:
     Attributes:
         sound: Kind of sound.
         audio_s: Instead of what follows from the text.
-        breaks: Half-way: end as if complete, hang up, write nothing more, or say that it failed.
+        breaks: Half-way: end as if complete, hang up, write nothing more, or say that it failed ("refuse" says so
+            in place of any audio).
         content_type: Instead of the true one.
         states_rate: False: nothing tells the rate of headerless samples.
         states_length: The WAV header tells how long the audio will be, instead of "unknown".
@@ -62,7 +63,8 @@ FAULTS: dict[str, Fault] = {
     "silence": Fault(sound="silence"),
     "clipped": Fault(sound="noise"),
     "endless": Fault(audio_s=ENDLESS_S),
-    "short": Fault(audio_s=0.01),
+    "short": Fault(audio_s=0.1),
+    "crumb": Fault(audio_s=0.01),  # shorter than anything that counts as a sound
     "type": Fault(content_type="text/plain"),
     "no-rate": Fault(content_type="application/octet-stream", states_rate=False),
 }

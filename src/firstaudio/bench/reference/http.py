@@ -49,6 +49,7 @@ class HttpConnection(asyncio.Protocol):
         self._url = b""
         self._headers: dict[str, str] = {}
         self._body = bytearray()
+        self._refused = False
         self.when_lost: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -64,13 +65,13 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Stamped before anything else: this may be the last byte of a request."""
         self._read_ns = now_ns()
+        if self._refused:  # whatever follows what could not be read
+            return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._refuse(HTTPStatus.BAD_REQUEST, f"this is not HTTP/1.1 as this server speaks it: {error}")
             return
-        if len(self._body) > MAX_BODY_BYTES:
-            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"send at most {MAX_BODY_BYTES} bytes")
 
     def on_message_begin(self) -> None:
         """Parser: a request begins."""
@@ -89,9 +90,13 @@ class HttpConnection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         """Parser: a piece of the body."""
         self._body += body
+        if len(self._body) > MAX_BODY_BYTES:
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"send at most {MAX_BODY_BYTES} bytes")
 
     def on_message_complete(self) -> None:
         """Parser: the request is whole."""
+        if self._refused:
+            return
         parts = urlsplit(self._url.decode("latin-1"))
         method, keep = self._parser.get_method().decode(), self._parser.should_keep_alive()
         query = dict(parse_qsl(parts.query))
@@ -121,7 +126,11 @@ class HttpConnection(asyncio.Protocol):
             self._handle(self._current, self)
 
     def _refuse(self, status: HTTPStatus, message: str) -> None:
-        self.respond(status, JSON, error_body(message), {"Connection": "close"})
+        if self._refused:
+            return
+        self._refused = True
+        self._requests.clear()
+        self.outlet.write(response(status, JSON, error_body(message), {"Connection": "close"}))
         self.outlet.close()
 
 

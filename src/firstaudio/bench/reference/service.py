@@ -84,6 +84,8 @@ class Service:
     ) -> None:
         if in_json and fault.audio_s == ENDLESS_S:
             raise AskError(400, "an endless answer has to be streamed: ask at /v1/audio/speech")
+        if fault.breaks == "error" and not asked.events:  # nothing else could say so in the middle of audio
+            fault = replace(fault, breaks="refuse")
         request_id = request.headers.get("x-request-id") or f"request-{next(self._ids)}"
         container = "wav" if in_json else "pcm" if not fault.states_rate else asked.container
         ask = replace(asked.ask, streams=asked.ask.streams and not in_json)

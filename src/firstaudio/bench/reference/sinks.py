@@ -164,7 +164,7 @@ class _InPieces(_HttpSink):
     def break_off(self) -> None:
         """After some audio, or after none if there would be one chunk only."""
         breaks = self._answer.fault.breaks
-        if breaks in (None, "error"):
+        if breaks in (None, "error", "refuse"):
             self._fail()
             return
         if not self._begun:

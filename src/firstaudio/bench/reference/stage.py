@@ -236,8 +236,9 @@ def make_performance(
     if fault.audio_s == ENDLESS_S:
         plan = replace(plan, whole=False)
     row = Row(request_id, ask.voice, len(ask.text), plan.audio_s, accepted_ns)
-    stop_at = plan.num_chunks // 2 if fault.breaks else None
-    return Performance(stage, plan, sink_for(plan, row), row, stop_at=0 if stage.fails() else stop_at)
+    half = plan.num_chunks // 2 if fault.breaks else None
+    stop_at = 0 if stage.fails() or fault.breaks == "refuse" else half
+    return Performance(stage, plan, sink_for(plan, row), row, stop_at)
 
 
 def stages_ms(row: Row, due_ns: int) -> dict[str, float]:
