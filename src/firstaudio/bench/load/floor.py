@@ -62,14 +62,17 @@ async def measure_floor(cell: Cell, workers: int = 1, num_requests: int | None =
         return None
     from firstaudio.bench.reference.running import running
 
-    with ExitStack() as stack:
-        protocols = ("http",) if protocol == "http" else ("http", protocol)
+    protocols = ("http",) if protocol == "http" else ("http", protocol)
+    stack = ExitStack()
+    try:
         null = running(protocols=protocols, ttfa_ms=0, rtf=0, char_s=CHAR_S)
         server = await asyncio.to_thread(stack.enter_context, null)
         url = {"http": server.url, "ws": server.ws_url, "wyoming": server.wyoming_url}[protocol]
         load = _load(cell.load, num_requests)
         stand_in = Cell("client floor", _spec(cell.target, url), voice=VOICE, texts=TEXTS, load=load)
         run = await _run(stand_in, workers, server.pid)
+    finally:
+        await asyncio.to_thread(stack.close)  # the server waits for websockets to close, which needs this event loop
     return _floor(run, cell.load.concurrency)
 
 
