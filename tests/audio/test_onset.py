@@ -63,3 +63,20 @@ def test_the_parameters_are_obeyed() -> None:
 @pytest.mark.parametrize("num_samples", [0, 1, 239, 240, 480])
 def test_what_is_too_short_to_be_sustained_has_no_onset(num_samples: int) -> None:
     assert find_onset(tone(1.0)[:num_samples], RATE) is None
+
+
+@pytest.mark.parametrize("sample_rate", [8_000, 24_000])
+@pytest.mark.parametrize("frequency", [100.0, 220.0, 1000.0])
+@pytest.mark.parametrize("amplitude", [0.05, 0.3, 0.9])
+@pytest.mark.parametrize("silence_ms", [0, 7, 50])
+def test_an_abrupt_tone_begins_where_it_begins(sample_rate: int, frequency: float, amplitude: float, silence_ms: int):
+    """To the first sample that reaches the level, however loud or low the tone is."""
+    time_s = np.arange(sample_rate // 5) / sample_rate
+    silence = silence_ms * sample_rate // 1000
+    tone = amplitude * np.cos(2 * np.pi * frequency * time_s)
+    pcm = np.concatenate([np.zeros(silence), tone]).astype(np.float32)
+
+    found = find_onset(pcm, sample_rate)
+
+    assert found is not None
+    assert silence <= found <= silence + sample_rate // frequency / 4

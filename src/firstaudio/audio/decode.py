@@ -34,7 +34,8 @@ def decode(data: bytes, name: str | None = None) -> tuple[Pcm, int]:
     try:
         with av.open(io.BytesIO(data), format=DEMUXERS.get(name or "", name)) as container:
             assert isinstance(container, InputContainer)
-            if not container.streams.audio or container.streams.audio[0].codec_context.format is None:
+            codec = container.streams.audio[0].codec_context if container.streams.audio else None
+            if codec is None or codec.format is None:
                 raise ValueError("the data has no audio stream that can be decoded")
             return _samples(container), container.streams.audio[0].codec_context.sample_rate
     except av.error.FFmpegError as error:

@@ -37,9 +37,10 @@ DEFAULT_ONSET = OnsetParameters()
 def find_onset(pcm: Pcm, sample_rate: int, parameters: OnsetParameters = DEFAULT_ONSET) -> int | None:
     """The first audible sample.
 
-    The first window that opens a sustained run is found; within it the onset is the first sample whose magnitude,
-    mean removed, reaches the level. So the onset of a tone that begins abruptly is exact to the sample, which the
-    window's own start (up to a window early) and end (up to a window late) are not.
+    The first window that opens a sustained run is found; within it the onset is the first sample whose distance from
+    the window's median reaches the level (from its mean, a loud end would make the silence before it deviate). So the
+    onset of a tone that begins abruptly is exact to the sample, which the window's own start (up to a window early)
+    and end (up to a window late) are not.
 
     Args:
         pcm: Shape (num_samples,), int16 or float32.
@@ -55,12 +56,13 @@ def find_onset(pcm: Pcm, sample_rate: int, parameters: OnsetParameters = DEFAULT
     num_sustained = max(1, round(parameters.sustained_s / parameters.hop_s))
     if len(starts) < num_sustained:
         return None
-    mean, power = _moments(samples, starts, window)
+    power = _power(samples, starts, window)
     loud = power >= 10.0 ** (parameters.threshold_dbfs / 10.0)
     first = _first_run(loud, num_sustained)
     if first is None:
         return None
-    deviation = np.abs(samples[starts[first] : starts[first] + window] - mean[first])
+    opening = samples[starts[first] : starts[first] + window]
+    deviation = np.abs(opening - np.median(opening))
     amplitude = 10.0 ** (parameters.threshold_dbfs / 20.0)
     return int(starts[first] + np.argmax(deviation >= amplitude))
 
@@ -76,14 +78,13 @@ def _window_starts(num_samples: int, window: int, hop: float) -> NDArray[np.intp
     return starts[starts + window <= num_samples]
 
 
-def _moments(
-    samples: NDArray[np.float64], starts: NDArray[np.intp], window: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and variance of every window, from running sums."""
+def _power(samples: NDArray[np.float64], starts: NDArray[np.intp], window: int) -> NDArray[np.float64]:
+    """Variance of every window (its power, mean removed), from running sums."""
     total = np.concatenate(([0.0], np.cumsum(samples)))
     energy = np.concatenate(([0.0], np.cumsum(samples * samples)))
     mean = (total[starts + window] - total[starts]) / window
-    return mean, (energy[starts + window] - energy[starts]) / window - mean * mean
+    variance: NDArray[np.float64] = (energy[starts + window] - energy[starts]) / window - mean * mean
+    return variance
 
 
 def _first_run(flags: NDArray[np.bool_], length: int) -> int | None:
