@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 
 import pytest
@@ -137,4 +138,6 @@ async def test_an_endless_answer_does_not_fill_the_servers_memory(server: Refere
     await reader.readuntil(b"\r\n\r\n")
 
     assert await outcome(spec_of(server, "openai"), "alto") == "ok"
-    writer.close()
+    writer.transport.abort()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstaudio.bench.reference.figures import Figures, add_flags, from_flags, to_flags
@@ -18,6 +18,7 @@ def there_and_back(figures: Figures) -> Figures:
     return from_flags(parser.parse_args(list(to_flags(figures))))
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     st.builds(
         Figures,

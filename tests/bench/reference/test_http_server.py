@@ -112,9 +112,9 @@ def test_several_requests_in_one_packet_are_answered_in_order(server: ReferenceS
     connection.sock.sendall("".join(head.format(len(body), body) for body in bodies).encode())
     lengths = []
     for _ in range(2):
-        response = http.client.HTTPResponse(connection.sock)
-        response.begin()
-        lengths.append(len(response.read()))
+        with http.client.HTTPResponse(connection.sock) as response:
+            response.begin()
+            lengths.append(len(response.read()))
     connection.close()
 
     assert lengths == [round(0.12 * RATE) * 2, round(0.16 * RATE) * 2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstaudio.audio.playback import total_stall_ns
@@ -74,6 +74,7 @@ def test_what_a_listener_must_measure_is_computed_for_him():
     assert right.rtf == pytest.approx(0.290 / 0.6)
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     st.floats(0, 500),
     st.floats(0, 3),
@@ -93,6 +94,7 @@ def test_a_plan_covers_every_sample_once_and_never_goes_back_in_time(
     assert offsets == sorted(offsets)
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.floats(0, 3), st.integers(10, 500), st.floats(0, 2), st.floats(0, 900))
 def test_the_expected_preroll_is_the_total_stall(rtf: float, chunk_ms: int, after_s: float, pause_ms: float):
     figures = Figures(rtf=rtf, chunk_ms=chunk_ms, stalls=((after_s, pause_ms),))

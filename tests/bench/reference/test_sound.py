@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstaudio.audio.onset import find_onset
@@ -19,6 +19,7 @@ def whole(sound: Sound, num_samples: int) -> np.ndarray:
     return np.frombuffer(sound.part(0, num_samples, num_samples), "<i2")
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.integers(1, 60_000), st.lists(st.integers(0, 60_000), max_size=6))
 def test_parts_joined_are_the_whole(num_samples: int, cuts: list[int]):
     sound = Sound(RATE)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 
-from firstaudio.bench.reference.figures import PROTOCOLS, add_flags, from_flags
+from firstaudio.bench.reference.figures import PROTOCOLS, Figures, add_flags, from_flags
 from firstaudio.errors import BenchError
 
 
@@ -29,18 +30,19 @@ def main() -> int:
     return _run(parsed, figures, protocols)
 
 
-def _run(parsed: argparse.Namespace, figures: object, protocols: list[str]) -> int:
-    from firstaudio.bench.reference.figures import Figures
+def _run(parsed: argparse.Namespace, figures: Figures, protocols: list[str]) -> int:
     from firstaudio.bench.reference.server import serve
 
-    assert isinstance(figures, Figures)
+    async def serve_and_leave() -> None:
+        await serve(figures, parsed.host, parsed.port, protocols, parsed.tied, _say)
+        os._exit(0)  # clients that hang, on purpose, would be waited for; there is nothing to save
+
     try:
         with _runner() as runner:
-            runner.run(serve(figures, parsed.host, parsed.port, protocols, parsed.tied, _say))
+            runner.run(serve_and_leave())
     except OSError as error:
         print(f"the reference server could not start: {error}", file=sys.stderr)
-        return 3
-    return 0
+    return 3
 
 
 def _runner() -> asyncio.Runner:
