@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Counts = NDArray[np.int32]
 
 MAX_RESAMPLES = 2000
 MIN_RESAMPLES = 400
 WEIGHINGS = 200_000_000  # pairs of values times resamples: some seconds of arithmetic
+BLOCK = 1_000_000  # of them at a time: some 10 MB
 
 
 def hodges_lehmann(differences: Sequence[float]) -> float:
@@ -47,15 +48,12 @@ def bootstrap_rounds(rounds: Sequence[Sequence[float]], *, seed: int, confidence
     owner = np.repeat(np.arange(len(filled)), [len(each) for each in filled])
     means, first, second = _walsh(values)
     order = np.argsort(means, kind="stable")
-    means, first, second = means[order], first[order], second[order]
-    left, right, same = owner[first], owner[second], first == second
-    generator = np.random.default_rng(seed)
     num_resamples = int(np.clip(WEIGHINGS // len(means), MIN_RESAMPLES, MAX_RESAMPLES))
-    estimates = []
-    for _ in range(num_resamples):
-        drawn = np.bincount(generator.integers(len(filled), size=len(filled)), minlength=len(filled))
-        weights = np.where(same, drawn[left] * (drawn[left] + 1) // 2, drawn[left] * drawn[right])
-        estimates.append(_weighted_median(means, weights))
+    drawn = _draw(len(filled), num_resamples, seed)[:, owner]
+    blocks = np.array_split(drawn, -(-num_resamples * len(means) // BLOCK))
+    estimates = np.concatenate(
+        [_weighted_medians(means[order], _weights(b, first[order], second[order])) for b in blocks]
+    )
     tail = (1 - confidence) / 2
     low, high = np.quantile(estimates, [tail, 1 - tail])
     return float(low), float(high)
@@ -97,9 +95,25 @@ def _walsh(values: Floats) -> tuple[Floats, NDArray[np.intp], NDArray[np.intp]]:
     return (values[first] + values[second]) / 2, first, second
 
 
-def _weighted_median(ordered: Floats, weights: NDArray[np.intp]) -> float:
-    """The median of values of which each stands `weights` times."""
-    total = np.cumsum(weights)
-    low = np.searchsorted(total, math.floor((total[-1] - 1) / 2), side="right")
-    high = np.searchsorted(total, math.floor(total[-1] / 2), side="right")
-    return float((ordered[low] + ordered[high]) / 2)
+def _draw(num_rounds: int, num_resamples: int, seed: int) -> Counts:
+    """How often each round was drawn, shape (num_resamples, num_rounds)."""
+    picks = np.random.default_rng(seed).integers(num_rounds, size=(num_resamples, num_rounds))
+    drawn: Counts = (picks[:, :, None] == np.arange(num_rounds)).sum(axis=1, dtype=np.int32)
+    return drawn
+
+
+def _weights(drawn: Counts, first: NDArray[np.intp], second: NDArray[np.intp]) -> Counts:
+    """How often each pair of values is there, when each value is there as often as it was drawn."""
+    weights = drawn[:, first] * drawn[:, second]
+    alone = np.flatnonzero(first == second)
+    count = drawn[:, first[alone]]
+    weights[:, alone] = count * (count + 1) // 2
+    return weights
+
+
+def _weighted_medians(ordered: Floats, weights: Counts) -> Floats:
+    """For each row of weights the median of the values, each of which stands as often as its weight says."""
+    total = np.cumsum(weights, axis=1, dtype=np.int32)
+    low, high = (np.count_nonzero(total <= (total[:, -1:] - less) // 2, axis=1) for less in (1, 0))
+    medians: Floats = (ordered[low] + ordered[high]) / 2
+    return medians

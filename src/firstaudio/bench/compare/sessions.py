@@ -24,9 +24,9 @@ from firstaudio.bench.compare.gates import (
 )
 from firstaudio.bench.compare.rounds import ABSOLUTE_FLOORS, RELATIVE_FLOOR
 from firstaudio.bench.metrics import METRICS
-from firstaudio.bench.result import CellResult, Estimate
+from firstaudio.bench.result import CellResult, Distribution
 from firstaudio.bench.session import Session
-from firstaudio.bench.stats import wilson
+from firstaudio.bench.stats import MIN_SAMPLES, wilson
 
 Finding = Literal["suspect", "no difference", "not judged"]
 QUANTILES_COMPARED = ("p50", "p95")
@@ -182,8 +182,8 @@ def _differences(a: CellResult, b: CellResult, comparable: bool) -> Iterator[Dif
     for metric, floor in ABSOLUTE_FLOORS.items():
         for name in QUANTILES_COMPARED:
             if metric in a.distributions and metric in b.distributions:
-                before, after = (cell.distributions[metric].quantiles[name] for cell in (a, b))
-                yield _difference(f"{metric}.{name}", metric, _range(before), _range(after), floor, comparable)
+                before, after = (_range(cell.distributions[metric], name) for cell in (a, b))
+                yield _difference(f"{metric}.{name}", metric, before, after, floor, comparable)
     for metric in TOTALS_COMPARED:
         ranges = [(cell.totals.get(metric), None, None) for cell in (a, b)]
         yield _difference(metric, metric, ranges[0], ranges[1], 0.0, comparable)
@@ -194,12 +194,14 @@ Range = tuple[float | None, float | None, float | None]
 """Value and interval; infinite ends are infinite."""
 
 
-def _range(estimate: Estimate) -> Range:
+def _range(distribution: Distribution, name: str) -> Range:
     """Without an interval no end is given; an open end of one that exists is infinite."""
+    estimate = distribution.quantiles[name]
     value = math.inf if estimate.infinite else estimate.value
-    if estimate.low is None:
+    if value is None or distribution.n < MIN_SAMPLES[name]:
         return value, None, None
-    return value, estimate.low, math.inf if estimate.high is None else estimate.high
+    low, high = (math.inf if end is None else end for end in (estimate.low, estimate.high))
+    return value, low, high
 
 
 def _success(cell: CellResult) -> Range:
