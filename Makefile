@@ -36,8 +36,9 @@ bench: $(READY)  ## measure what the README claims
 	$(BIN)/python benchmarks/concurrency.py
 	$(BIN)/python benchmarks/memory.py
 
-docs: $(READY)  ## write docs/configuration.md from the settings
+docs: $(READY)  ## write the pages that are made from the code
 	$(BIN)/python -c 'from firstaudio.config import markdown; print(markdown(), end="")' > docs/configuration.md
+	$(BIN)/python -m firstaudio.bench.metrics_page > docs/metrics.md
 
 clean:  ## remove everything that was made
 	rm -rf .venv build dist out demo.wav .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -30,7 +30,7 @@ def test_the_search_finds_every_capacity_within_its_limit(capacity: int, start: 
 def test_it_doubles_then_bisects_then_confirms():
     _, tried = explore(capacity=11, start=1, limit=1000)
 
-    assert [1, 2, 4, 8, 16, 12, 10, 11, 11, 11] == tried
+    assert tried == [1, 2, 4, 8, 16, 12, 10, 11, 11, 11]
 
 
 def test_few_levels_are_tried():
@@ -41,14 +41,14 @@ def test_few_levels_are_tried():
 
 def test_a_level_that_passed_by_luck_gives_way_to_the_one_below():
     steps = search(4, 4)
-    assert 4 == next(steps)
-    assert 4 == steps.send(True)
-    assert 3 == steps.send(False)
-    assert 3 == steps.send(True)
+    assert next(steps) == 4
+    assert steps.send(True) == 4
+    assert steps.send(False) == 3
+    assert steps.send(True) == 3
     with pytest.raises(StopIteration) as end:
         steps.send(True)
-    assert 3 == end.value.value
+    assert end.value.value == 3
 
 
 def test_nothing_at_all_may_pass():
-    assert (0, [1]) == explore(capacity=0, start=1, limit=8)
+    assert explore(capacity=0, start=1, limit=8) == (0, [1])

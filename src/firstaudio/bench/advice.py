@@ -125,7 +125,8 @@ def _leak(_: Sequence[CellResult], findings: Mapping[str, Any], __: Goals) -> It
     leak = findings.get("leak")
     enough = leak is not None and leak["requests"] >= MIN_LEAK_REQUESTS
     if leak and enough and leak["low"] is not None and leak["low"] > LEAK_MB_PER_1000:
-        yield Advice("look for a leak in the server", leak["sentence"], "memory that stays flat", critical=True)
+        evidence = f"{leak['slope_mb_per_1000']:.1f} MB more for every 1000 requests"
+        yield Advice("look for a leak in the server", evidence, "memory that stays flat", critical=True)
 
 
 RULES: tuple[Callable[[Sequence[CellResult], Mapping[str, Any], Goals], Iterator[Advice]], ...] = (

@@ -8,11 +8,12 @@ from dataclasses import replace
 from statistics import fmean, median
 
 from firstaudio.bench.checks import check_all
-from firstaudio.bench.formulas import Window, last_stamp_ns
+from firstaudio.bench.formulas import Window
 from firstaudio.bench.metrics import CELL_METRICS, REQUEST_METRICS, Metric, total, value
 from firstaudio.bench.record import RequestRecord, measured
 from firstaudio.bench.result import CellResult, ClientSide, Distribution
 from firstaudio.bench.stats import QUANTILES, quantile_estimate
+from firstaudio.bench.windows import steady, window_of
 from firstaudio.bench.workload import Cell, Goals
 
 
@@ -41,6 +42,7 @@ def summarise(
     cancelled = sum(record.phase == "measured" and record.cancelled for record in records)
     failures = Counter(record.outcome for record in counted if not record.ok)
     window = window_of(cell, counted)
+    whole, flow = (counted, window), steady(cell, records, counted)
     result = CellResult(
         name=cell.name,
         axes=dict(cell.axes),
@@ -53,7 +55,9 @@ def summarise(
         cancelled=cancelled,
         failures={str(kind): count for kind, count in sorted(failures.items())},
         distributions=distributions(counted, goals),
-        totals={name: total(name, counted, window, goals) for name in CELL_METRICS},
+        totals={
+            name: total(name, *(flow if metric.of_flow else whole), goals) for name, metric in CELL_METRICS.items()
+        },
         quality=dict(quality or {}),
         stages_ms=_stages_ms(counted),
         server=server,
@@ -65,15 +69,6 @@ def summarise(
 
 def _checked(result: CellResult, cell: Cell, counted: Sequence[RequestRecord], window: Window) -> CellResult:
     return replace(result, checks=tuple(check_all(result, cell, counted, window)))
-
-
-def window_of(cell: Cell, counted: Sequence[RequestRecord]) -> Window:
-    """From the first measured dispatch (open loop: the first scheduled) to the last stamp of a measured one."""
-    if not counted:
-        return Window(0, 0)
-    is_closed = cell.load.arrival == "closed"
-    begin = min(record.dispatched_ns if is_closed else record.scheduled_ns for record in counted)
-    return Window(begin, max(last_stamp_ns(record) for record in counted))
 
 
 def distributions(counted: Sequence[RequestRecord], goals: Goals) -> dict[str, Distribution]:

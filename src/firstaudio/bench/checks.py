@@ -16,7 +16,7 @@ from firstaudio.bench.formulas import Window, arrivals_ns, last_stamp_ns, ttfa_m
 from firstaudio.bench.record import RequestRecord
 from firstaudio.bench.result import CellResult, Check, ClientSide
 from firstaudio.bench.workload import Cell, Goals
-from firstaudio.clock import NS_PER_MS
+from firstaudio.clock import NS_PER_MS, NS_PER_S
 
 DEMO_SAMPLES = 5  # fewer are not even a demonstration
 LAG_FLOOR_MS, LAG_SHARE = 5.0, 0.05  # of the median TTFA
@@ -109,7 +109,8 @@ def littles_law(result: CellResult, counted: Sequence[RequestRecord], window: Wi
     name, client = "Little's law", result.client
     if client is None or not result.ok or window.seconds <= 0:
         return Check(name, None, "not judged: requests in flight were not counted, or none succeeded")
-    asps, rtf = result.totals["asps"] or 0.0, _overall_rtf(counted)
+    asps = sum(record.audio_s or 0.0 for record in counted if record.ok) / window.seconds
+    rtf = _overall_rtf(counted)
     beside = _beside(counted, window)
     edges = client.mean_in_flight / len(counted)
     lowest = client.mean_in_flight * (1 - LITTLE_TOLERANCE) / (1 + edges) - LITTLE_TOLERANCE
@@ -138,7 +139,7 @@ def _answering_ns(record: RequestRecord) -> int:
 def _beside(counted: Sequence[RequestRecord], window: Window) -> float:
     """Mean number of requests that were in flight without being answered with audio that counts."""
     busy_ns = sum(last_stamp_ns(r) - r.dispatched_ns - (_answering_ns(r) if r.ok else 0) for r in counted)
-    return busy_ns / (window.end_ns - window.begin_ns)
+    return busy_ns / NS_PER_S / window.seconds
 
 
 def samples(result: CellResult, cell: Cell) -> Check:
@@ -240,8 +241,11 @@ def _event_loop(client: ClientSide, typical_ms: float | None) -> Check:
 def _client_floor(client: ClientSide, typical_ms: float | None) -> Check:
     if client.floor is None or not typical_ms:
         return Check("client floor", None, "not judged: the floor was not measured, or there is no TTFA beside it")
-    share = client.floor.p99_ms / typical_ms
-    detail = f"client floor p99 {client.floor.p99_ms:.2f} ms is {share:.0%} of the median TTFA {typical_ms:.1f} ms"
+    share = client.floor.p50_ms / typical_ms
+    detail = (
+        f"client floor {client.floor.p50_ms:.2f} ms (median; p99 {client.floor.p99_ms:.2f} ms) is {share:.0%} of the "
+        f"median TTFA {typical_ms:.1f} ms"
+    )
     if share > MAX_FLOOR_SHARE:
         detail += f", above {MAX_FLOOR_SHARE:.0%}: use more load processes, fewer clients, or a quieter machine"
     return Check("client floor", share <= MAX_FLOOR_SHARE, detail)
@@ -255,16 +259,3 @@ def _other_processes(client: ClientSide) -> Check:
     holds = others <= MAX_OTHERS
     advice = f"{detail}, above {MAX_OTHERS:.0%}: repeat the run on a quiet machine"
     return Check("other processes", holds, detail if holds else advice, voids=False)
-
-
-def throttling(num_throttled: int | None) -> Check:
-    """Whether the system held the CPU back while the cell ran.
-
-    Args:
-        num_throttled: How often, by the counters before and after; None: the system does not tell.
-    """
-    if num_throttled is None:
-        return Check("throttled CPU", None, "not judged: the system does not tell")
-    detail = f"the CPU limit struck {num_throttled} times"
-    holds = num_throttled == 0
-    return Check("throttled CPU", holds, detail if holds else f"{detail}: raise the limit, or send less load")

@@ -22,15 +22,22 @@ SHORT_CHARACTERS = 50
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """When the measured requests of a cell ran, by the clock of their stamps."""
+    """When the measured requests of a cell ran, by the clock of their stamps.
+
+    Attributes:
+        begin_ns: Of the first part.
+        end_ns: Of the last part.
+        paused_ns: Between the parts, when other cells ran.
+    """
 
     begin_ns: int
     end_ns: int
+    paused_ns: int = 0
 
     @property
     def seconds(self) -> float:
-        """Its length."""
-        return (self.end_ns - self.begin_ns) / NS_PER_S
+        """Its length without pauses."""
+        return (self.end_ns - self.begin_ns - self.paused_ns) / NS_PER_S
 
 
 RequestFunction = Callable[[RequestRecord, Goals], float | None]
@@ -259,7 +266,7 @@ def mean_concurrency(records: Sequence[RequestRecord], window: Window, _: Goals)
     if not _successes(records) or window.seconds <= 0:
         return None
     busy_ns = sum(last_stamp_ns(record) - record.dispatched_ns for record in records)
-    return busy_ns / (window.end_ns - window.begin_ns)
+    return busy_ns / NS_PER_S / window.seconds
 
 
 def gapless_share(records: Sequence[RequestRecord], _: Window, goals: Goals) -> float | None:

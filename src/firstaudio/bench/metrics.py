@@ -44,6 +44,7 @@ class Metric:
         better: "none": reported, not scored; its distribution leaves failures out.
         of_request: Set for a metric of one request.
         of_cell: Set for a metric of a whole cell.
+        of_flow: Set for a rate: it is taken over answers that ended while the load was steady (`windows.steady`).
     """
 
     name: str
@@ -53,6 +54,7 @@ class Metric:
     better: Better
     of_request: RequestFunction | None = None
     of_cell: CellFunction | None = None
+    of_flow: bool = False
 
     @property
     def kind(self) -> Literal["request", "cell"]:
@@ -78,6 +80,10 @@ def _request(
 
 def _cell(name: str, title: str, unit: str, better: Better, function: CellFunction, formula: str) -> tuple[str, Metric]:
     return name, Metric(name, title, formula, unit, better, of_cell=function)
+
+
+def _rate(name: str, title: str, unit: str, function: CellFunction, formula: str) -> tuple[str, Metric]:
+    return name, Metric(name, title, formula, unit, "higher", of_cell=function, of_flow=True)
 
 
 METRICS: dict[str, Metric] = dict(
@@ -168,24 +174,26 @@ METRICS: dict[str, Metric] = dict(
             "dispatched - scheduled: how late the harness itself was; 0 in a closed loop",
         ),
         _request("characters", "Characters", "", "none", formulas.characters, "characters of the text"),
-        _cell(
+        _rate(
             "asps",
             "ASPS",
             "audio s/s",
-            "higher",
             formulas.per_second(lambda record: record.audio_s or 0.0),
-            "sum of audio seconds / wall seconds of the window",
+            "sum of audio seconds / wall seconds of the window, over answers that ended while the load was steady",
         ),
-        _cell(
-            "rps", "RPS", "1/s", "higher", formulas.per_second(lambda _: 1.0), "successes / wall seconds of the window"
+        _rate(
+            "rps",
+            "RPS",
+            "1/s",
+            formulas.per_second(lambda _: 1.0),
+            "successes / wall seconds of the window, while the load was steady",
         ),
-        _cell(
+        _rate(
             "cps",
             "CPS",
             "characters/s",
-            "higher",
             formulas.per_second(lambda record: float(len(record.text))),
-            "characters of successes / wall seconds of the window",
+            "characters of successes / wall seconds of the window, while the load was steady",
         ),
         _cell(
             "success_rate",
@@ -211,11 +219,10 @@ METRICS: dict[str, Metric] = dict(
             formulas.short_target_attainment,
             f"the same for texts under {formulas.SHORT_CHARACTERS} characters and `short_ttfa_ms`",
         ),
-        _cell(
+        _rate(
             "goodput",
             "Goodput",
             "1/s",
-            "higher",
             formulas.goodput,
             "requests per second with valid audio that meet every goal: TTFA (for short texts theirs) and pre-roll <= "
             "`buffer_ms`",

@@ -46,6 +46,7 @@ class RequestRecord:
         chunks: Every piece in order.
         server_timing_ms: What the target says of its stages (header `Server-Timing`), in ms.
         quality: Findings of `bench.quality`, by name.
+        part: Which of its cell's runs: a cell may be measured in several, with pauses between them.
     """
 
     cell: str
@@ -76,6 +77,7 @@ class RequestRecord:
     chunks: tuple[ChunkRow, ...] = ()
     server_timing_ms: Mapping[str, float] = field(default_factory=dict)
     quality: Mapping[str, float] = field(default_factory=dict)
+    part: int = 0
 
     @property
     def ok(self) -> bool:

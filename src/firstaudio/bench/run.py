@@ -17,6 +17,7 @@ from firstaudio.bench.load.runner import run_load
 from firstaudio.bench.load.taken import LoadRun
 from firstaudio.bench.load.workers import run_load_in_processes
 from firstaudio.bench.metrics import definitions
+from firstaudio.bench.parts import Part, merged_checks, merged_client, merged_server
 from firstaudio.bench.progress import Progress, Silent
 from firstaudio.bench.quality import summarise as summarise_quality
 from firstaudio.bench.reading.read import to_record
@@ -63,7 +64,7 @@ class RunOptions:
 class _Kept:
     """What a run holds while it goes on."""
 
-    floors: dict[tuple[str, str, int], tuple[Floor | None, int]] = field(default_factory=dict)
+    floors: dict[tuple[Hashable, ...], tuple[Floor | None, int]] = field(default_factory=dict)
     texts: dict[tuple[Hashable, ...], TextSource] = field(default_factory=dict)
     records: list[RequestRecord] = field(default_factory=list)
 
@@ -128,37 +129,63 @@ class Runner:
             if not self.stopped:
                 await self.run(cell)
 
-    async def run(self, cell: Cell, salt: str | None = None) -> tuple[CellResult, list[RequestRecord]]:
-        """One cell, from its client floor to its saved result.
+    async def run(self, cell: Cell) -> CellResult:
+        """One cell, from its client floor to its saved result. Its name must be new in the session."""
+        return self.keep(cell, [await self.measure(cell)])
+
+    async def measure(self, cell: Cell, salt: str | None = None, number: int = 0) -> Part:
+        """One part of a cell; its rows are saved at once, its result when `keep` is told all parts.
 
         Args:
-            cell: Its name must be new in the session.
-            salt: Texts are drawn by it; cells with the same one say the same. None: no target is sent a text twice
-                in the same voice, and different voices say the same.
+            cell: The condition.
+            salt: Texts are drawn by it; parts with the same one say the same. None: no target is sent a text twice in
+                the same voice, and different voices say the same.
+            number: Of the part, unique in its cell.
         """
         floor, workers = await self._floor(cell)
         target = self.target(cell)
-        texts = TextSource.of(cell, salt) if salt is not None else self._texts(cell)
         progress = _Counting(self._progress)
         before = throttled()
         with ServerResources(self.options.server_pid, lambda: progress.count) as server:
             if workers > 1:
-                load = await run_load_in_processes(cell, workers, progress=progress, stop=self._stop)
+                load = await run_load_in_processes(
+                    cell, workers, salt=salt, progress=progress, stop=self._stop, ours=self._ours
+                )
             else:
+                texts = TextSource.of(cell, salt) if salt is not None else self._texts(cell)
                 load = await run_load(target, cell, texts, progress=progress, stop=self._stop, ours=self._ours)
-        records = self._read(load, cell, target)
+        records = self._read(load, cell, target, number)
+        self._writer.append(records)
+        self._kept.records += records
+        return Part(
+            records,
+            replace(load.client, floor=floor),
+            server.summary(sum(record.audio_s or 0.0 for record in records)),
+            (throttling_check(before, throttled()),),
+            tuple(load.warnings),
+            load.completed,
+        )
+
+    def keep(self, cell: Cell, parts: Sequence[Part]) -> CellResult:
+        """Summarise and save a cell."""
+        records = [record for part in parts for record in part.records]
         result = summarise(
             cell,
             records,
             self.workload.goals,
-            client=replace(load.client, floor=floor),
-            server=server.summary(sum(r.audio_s or 0.0 for r in records)),
+            client=merged_client(parts),
+            server=merged_server(parts),
             quality=summarise_quality(records),
-            completed=load.completed,
+            completed=all(part.completed for part in parts),
         )
-        result = replace(result, checks=(*result.checks, throttling_check(before, throttled())))
-        self._keep(result, records, [f"{cell.name}: {warning}" for warning in load.warnings])
-        return result, records
+        result = replace(result, checks=(*result.checks, *merged_checks(parts)))
+        warnings = dict.fromkeys(f"{cell.name}: {warning}" for part in parts for warning in part.warnings)
+        self.session.cells.append(result)
+        self.session.warnings += warnings
+        for warning in warnings:
+            self._progress.note(warning)
+        self._writer.save()
+        return result
 
     def finish(self, completed: bool = True) -> Session:
         """Write the last state; a run that was stopped stays marked as partial."""
@@ -195,7 +222,9 @@ class Runner:
         workers = max(1, self.options.workers)
         if not self.options.floor or cell.load.concurrency == 0:
             return None, workers
-        key = (cell.target.kind, cell.target.delivery, cell.load.concurrency)
+        load = cell.load
+        rates = (load.arrival, load.rate_per_s, load.start_rate_per_s) if load.arrival != "closed" else ()
+        key = (cell.target.kind, cell.target.delivery, cell.target.connections, load.concurrency, *rates)
         if key not in self._kept.floors:
             self._kept.floors[key] = await self._measured_floor(cell, workers)
         return self._kept.floors[key]
@@ -210,22 +239,16 @@ class Runner:
             floor, workers = more, workers * 2
         return floor, workers
 
-    def _read(self, load: LoadRun, cell: Cell, target: Target) -> list[RequestRecord]:
-        records = []
+    def _read(self, load: LoadRun, cell: Cell, target: Target, part: int) -> list[RequestRecord]:
+        records: list[RequestRecord] = []
+        before = sum(record.cell == cell.name for record in self._kept.records)
         for taken in load.taken:
             record, heard = to_record(taken, cell, target.reading)
             taken.exchange.pieces.clear()  # read: let the bytes go
+            record = replace(record, part=part, index=before + record.index)
             self._clips.offer(record, heard)
             records.append(record)
         return records
-
-    def _keep(self, result: CellResult, records: list[RequestRecord], warnings: list[str]) -> None:
-        self._kept.records += records
-        self.session.cells.append(result)
-        self.session.warnings += warnings
-        for warning in warnings:
-            self._progress.note(warning)
-        self._writer.add(result, records)
 
 
 class _Counting:

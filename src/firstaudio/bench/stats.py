@@ -23,6 +23,8 @@ CONFIDENCE = 0.95
 Z = 1.959963984540054  # of the standard normal distribution at 97.5 %
 MAX_SLOPE_POINTS = 1000  # Theil-Sen looks at every pair: half a million here
 METHODS = {
+    "rates": "over answers that ended between the first and the last measured dispatch, when the load was steady; over "
+    "the whole window where fewer than two per client did",
     "quantile": "type 7 of Hyndman and Fan (numpy: linear); failures are infinite samples",
     "quantile interval": "two-sided 95 %, binomial order statistics, each tail at most 2.5 %",
     "minimum sample": ", ".join(f"{name} {needed}" for name, needed in MIN_SAMPLES.items()),
@@ -99,8 +101,8 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
     return low, high
 
 
-def requests_for_share(share: float) -> int:
-    """How many requests, all of them good, bring the lower Wilson limit up to `share`.
+def requests_for_share(share: float, num_bad: int = 0) -> int:
+    """How many requests, all of them good but `num_bad`, bring the lower Wilson limit up to `share`.
 
     Raises:
         ValueError: No number does, or any does.
@@ -108,7 +110,8 @@ def requests_for_share(share: float) -> int:
     if not 0 < share < 1:
         raise ValueError(f"a share that requests can prove lies between 0 and 1, not at {share}")
     needed = math.floor(Z * Z * share / (1 - share))
-    while wilson(needed, needed)[0] < share:
+    needed = max(needed, num_bad)
+    while wilson(needed - num_bad, needed)[0] < share:
         needed += 1
     return needed
 

@@ -18,7 +18,7 @@ def test_cells_of_a_mode_have_names_of_their_own(mode: str):
 
 
 def test_a_server_is_measured_at_every_level():
-    assert [1, 4] == [cell.axes["concurrency"] for cell in workload("server", SETUP).cells]
+    assert [cell.axes["concurrency"] for cell in workload("server", SETUP).cells] == [1, 4]
     assert {"default"} == {cell.voice for cell in workload("server", SETUP).cells}
 
 
@@ -26,30 +26,30 @@ def test_an_open_loop_is_one_cell():
     open_loop = Setup(SETUP.target, levels=(64,), arrival="poisson", rate_per_s=5.0)
     (cell,) = workload("server", open_loop).cells
 
-    assert ("poisson", 5.0, 64) == (cell.load.arrival, cell.load.rate_per_s, cell.load.concurrency)
+    assert (cell.load.arrival, cell.load.rate_per_s, cell.load.concurrency) == ("poisson", 5.0, 64)
 
 
 def test_voices_are_compared_at_every_level():
     cells = workload("voices", SETUP).cells
 
-    assert ["default", "default", "premium", "premium"] == [cell.voice for cell in cells]
+    assert [cell.voice for cell in cells] == ["default", "default", "premium", "premium"]
 
 
 def test_comprehensive_varies_one_thing_at_a_time():
     cells = {cell.name: cell for cell in workload("comprehensive", SETUP).cells}
 
-    assert "whole" == cells["delivery=whole"].target.delivery
-    assert "premium" == cells["voice=premium"].voice
-    assert ("complex",) == cells["text=complex"].texts.classes
-    assert 1.5 == cells["speed=1.5"].speed
-    assert 4 == cells["c=4"].load.concurrency
+    assert cells["delivery=whole"].target.delivery == "whole"
+    assert cells["voice=premium"].voice == "premium"
+    assert cells["text=complex"].texts.classes == ("complex",)
+    assert cells["speed=1.5"].speed == 1.5
+    assert cells["c=4"].load.concurrency == 4
 
 
 def test_the_repeated_greeting_is_labelled_as_one_that_a_cache_may_answer():
     cells = {cell.name: cell for cell in workload("full", SETUP).cells}
 
-    assert "cached" == cells["hello_world_repeated"].label
-    assert "warm" == cells["short_text_ttfa"].label
+    assert cells["hello_world_repeated"].label == "cached"
+    assert cells["short_text_ttfa"].label == "warm"
     assert {"default", "premium"} == {cell.voice for name, cell in cells.items() if name.startswith("voice_variety")}
 
 

@@ -9,9 +9,12 @@ from typing import Any
 from firstaudio.bench import quality
 from firstaudio.bench.compare.rounds import compare_rounds
 from firstaudio.bench.modes.setup import Setup
-from firstaudio.bench.record import RequestRecord
+from firstaudio.bench.parts import Part
+from firstaudio.bench.record import RequestRecord, measured
 from firstaudio.bench.run import Runner
 from firstaudio.bench.workload import Cell
+
+Round = tuple[list[RequestRecord], list[RequestRecord]]
 
 DEFAULT_ROUNDS = 12
 MIN_ROUNDS = 10
@@ -23,41 +26,36 @@ def order(round_number: int) -> tuple[str, str]:
     return ("A", "B") if round_number % 2 == 0 else ("B", "A")
 
 
-def cells(setups: dict[str, Setup], round_number: int, requests: int) -> list[tuple[Cell, str]]:
-    """The two cells of a round and the salt of their common texts; only the first round warms up at length."""
-    found = []
-    for side in order(round_number):
-        setup = replace(setups[side], requests=requests, warmup=setups[side].warmup if round_number == 0 else 1)
-        cell = setup.cell(f"{side} round {round_number + 1}", setup.levels[0], target=side, round=round_number + 1)
-        found.append((cell, f"round {round_number + 1}"))
-    return found
-
-
 async def run_rounds(
     runner: Runner, a: Setup, b: Setup, rounds: int = DEFAULT_ROUNDS, requests: int = REQUESTS_PER_ROUND
-) -> list[tuple[list[RequestRecord], list[RequestRecord]]]:
-    """Every round's measured records of A and of B. Each round is one cell per side in the session."""
-    setups = {"A": a, "B": b}
-    taken: list[tuple[list[RequestRecord], list[RequestRecord]]] = []
+) -> list[Round]:
+    """Every round's measured records of A and of B. All rounds of a side are parts of one cell of the session."""
+    cells = {name: _cell(setup, name, requests) for name, setup in (("A", a), ("B", b))}
+    parts: dict[str, list[Part]] = {"A": [], "B": []}
     for number in range(rounds):
-        sides: dict[str, list[RequestRecord]] = {}
-        for cell, salt in cells(setups, number, requests):
-            if runner.stopped:
-                return taken
-            _, records = await runner.run(cell, salt)
-            sides[str(cell.axes["target"])] = [record for record in records if record.phase == "measured"]
-        taken.append((sides["A"], sides["B"]))
-    return taken
+        for side in order(number):
+            if not runner.stopped:
+                cell = cells[side] if number == 0 else _warm(cells[side])
+                parts[side].append(await runner.measure(cell, salt=f"round {number + 1}", number=number))
+    for side, cell in cells.items():
+        if parts[side]:
+            total = replace(cell.load, num_requests=requests * len(parts[side]))
+            runner.keep(cell.replace(load=total), parts[side])
+    pairs = zip(parts["A"], parts["B"], strict=False)  # the last round may be half
+    return [(list(measured(of_a.records)), list(measured(of_b.records))) for of_a, of_b in pairs]
 
 
-def flat(rounds: Sequence[tuple[list[RequestRecord], list[RequestRecord]]], side: int) -> list[RequestRecord]:
-    """All records of one side (0 is A)."""
-    return [record for pair in rounds for record in pair[side]]
+def _cell(setup: Setup, side: str, requests: int) -> Cell:
+    return replace(setup, requests=requests).cell(side, setup.levels[0], target=setup.target.name)
 
 
-def verdict(
-    rounds: Sequence[tuple[list[RequestRecord], list[RequestRecord]]], a: Setup, b: Setup
-) -> dict[str, Any]:
+def _warm(cell: Cell) -> Cell:
+    """Rounds after the first one only warm the connection up."""
+    return cell.replace(load=replace(cell.load, warmup_requests=1))
+
+
+def verdict(rounds: Sequence[Round], a: Setup, b: Setup) -> dict[str, Any]:
     """The finding "ab"."""
-    reasons = quality.differs(flat(rounds, 0), flat(rounds, 1))
+    of_a, of_b = ([record for each in rounds for record in each[side]] for side in (0, 1))
+    reasons = quality.differs(of_a, of_b)
     return asdict(compare_rounds(rounds, a.target.name, b.target.name, voided_by=reasons))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from firstaudio.bench.capacity import Criterion, Step, judge, search
 from firstaudio.bench.modes.setup import Setup
+from firstaudio.bench.parts import Part
 from firstaudio.bench.record import RequestRecord
 from firstaudio.bench.run import Runner
 from firstaudio.bench.stats import requests_for_share
 
 FIRST_LOOK = 40  # requests after which a level may already be hopeless
+MAX_TIMES = 3  # as many requests as it takes without a bad one: a level with some is near the limit, and fails
 
 
 async def run(runner: Runner, setup: Setup, criterion: Criterion, start: int = 1, limit: int = 256) -> dict[str, Any]:
@@ -43,20 +46,26 @@ async def run(runner: Runner, setup: Setup, criterion: Criterion, start: int = 1
 
 
 async def _try(runner: Runner, setup: Setup, criterion: Criterion, level: int, number: int) -> Step:
-    """A first look, and the full number of requests only where it left hope."""
+    """A first look, then as many requests as can prove the level while there is hope; all are parts of one cell."""
     wanted = requests_for_share(criterion.share)
-    records: list[RequestRecord] = []
-    for part, requests in enumerate((min(max(FIRST_LOOK, 4 * level), wanted), wanted)):
-        missing = requests - len(records)
-        if missing <= 0 or runner.stopped:
+    cell = replace(setup, requests=wanted).cell(f"#{number + 1} c={level}", level)
+    parts: list[Part] = []
+    step, needed = None, min(max(FIRST_LOOK, 4 * level), wanted)
+    while not runner.stopped and (step is None or step.n < needed <= MAX_TIMES * wanted):
+        load = replace(cell.load, num_requests=needed - (step.n if step else 0))
+        parts.append(await runner.measure(cell.replace(load=load), number=len(parts)))
+        step = judge(level, _records(parts), criterion)
+        if step.passed or step.hopeless:
             break
-        name = f"#{number + 1} c={level}" + (" first look" if part == 0 else "")
-        cell = replace(setup, requests=missing).cell(name, level)
-        _, new = await runner.run(cell)
-        records += [record for record in new if record.phase == "measured"]
-        if judge(level, records, criterion).hopeless:
-            break
-    return judge(level, records, criterion)
+        needed = max(wanted, requests_for_share(criterion.share, step.n - step.good))
+    step = step or judge(level, [], criterion)
+    if parts:
+        runner.keep(cell.replace(load=replace(cell.load, num_requests=max(1, step.n))), parts)
+    return step
+
+
+def _records(parts: Sequence[Part]) -> list[RequestRecord]:
+    return [record for part in parts for record in part.records]
 
 
 def _finding(answer: int | None, limit: int, criterion: Criterion, steps: list[Step]) -> dict[str, Any]:

@@ -89,10 +89,7 @@ def _leak(session: Session) -> dict[str, Any] | None:
     slope, low, high = (server.get(f"uss_slope{end}_mb_per_1000") for end in ("", "_low", "_high"))
     detectable = server.get("uss_slope_detectable_mb_per_1000")
     requests = longest.issued
-    sentence = (
-        f"the server's own memory changes by {slope:+.2f} MB per 1000 requests ({low:+.2f} to {high:+.2f}), "
-        f"seen over {requests} requests"
-    )
+    sentence = f"the server's own memory over {requests} requests"
     if requests < MIN_LEAK_REQUESTS:
         sentence += f"; fewer than {MIN_LEAK_REQUESTS} cannot tell a leak from a cache that fills: run a soak"
     figures = {"slope_mb_per_1000": slope, "low": low, "high": high, "detectable": detectable}

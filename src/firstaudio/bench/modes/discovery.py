@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from firstaudio.bench.discover import Discovery, discover
+from firstaudio.bench.discover import Discovery, discover, list_voices
 from firstaudio.bench.modes.execute import execute
 from firstaudio.bench.modes.setup import Setup
 from firstaudio.bench.progress import Progress
@@ -34,7 +34,7 @@ async def voices_of(spec: TargetSpec, timeout_s: float) -> tuple[str, ...]:
     """All voices that the target's server lists; empty when it lists none."""
     if not spec.url.startswith("http"):
         return ()
-    return tuple((await discover(spec.url, token=spec.token, timeout_s=timeout_s)).voices)
+    return await list_voices(spec.url, token=spec.token, timeout_s=timeout_s)
 
 
 async def with_default_voices(setup: Setup) -> Setup:

@@ -15,6 +15,7 @@ from firstaudio.bench.session import Session
 
 Row = tuple[str, ...]
 NO_CRITICAL_ISSUE = "Critical Issues: None detected"
+MAX_NAMED = 12
 CURVE_POINTS_MS = (0, 20, 50, 100, 200, 500, 1000)
 
 
@@ -204,11 +205,17 @@ def _leak(finding: Mapping[str, Any], _: Session) -> Block:
 
 
 def _preroll_curve(finding: Mapping[str, Sequence[Sequence[float]]], _: Session) -> Block:
+    needy = {cell: curve for cell, curve in finding.items() if _share_at(curve, CURVE_POINTS_MS[0]) != 1.0}
+    title = "Share without a gap, by buffer"
+    others = len(finding) - len(needy)
+    calm = (f"{others} of {len(finding)} cells play without a gap and without a buffer.",) if others else ()
+    if not needy:
+        return Block(title, calm)
     rows = tuple(
         (cell, *(_percent(_share_at(curve, buffer_ms)) for buffer_ms in CURVE_POINTS_MS))
-        for cell, curve in finding.items()
+        for cell, curve in needy.items()
     )
-    return Block("Share without a gap, by buffer", (), ("", *(f"{ms} ms" for ms in CURVE_POINTS_MS)), rows)
+    return Block(title, calm, ("", *(f"{ms} ms" for ms in CURVE_POINTS_MS)), rows)
 
 
 def _share_at(curve: Sequence[Sequence[float]], buffer_ms: float) -> float | None:
@@ -228,12 +235,57 @@ def _advice(item: Mapping[str, Any]) -> str:
     return ". ".join(str(part).rstrip(".") for part in parts if part) + "."
 
 
+def _first_request(finding: Mapping[str, Mapping[str, Any]], _: Session) -> Block:
+    """The coldest request of the session, which no figure counts."""
+    rows = tuple(
+        (
+            target,
+            number(first.get("connect_ms"), "ms"),
+            number(first.get("ttfa_ms"), "ms"),
+            number(first.get("latency_ms"), "ms"),
+            f"{first.get('container')}, {first.get('sample_rate')} Hz",
+        )
+        for target, first in finding.items()
+    )
+    return Block("First request (in no other figure)", (), ("target", "connecting", "TTFA", "latency", "audio"), rows)
+
+
+def _categories(finding: Mapping[str, str], _: Session) -> Block:
+    return Block("TTFA by category", (), ("", "median TTFA is"), tuple(finding.items()))
+
+
+def _discovery(finding: Mapping[str, Any], _: Session) -> Block:
+    said = [f"{finding['url']}: {finding.get('server') or 'a server'}, engine {finding.get('engine') or 'not told'}."]
+    for name in ("voices", "models"):
+        if known := finding.get(name) or ():
+            more = f" and {len(known) - MAX_NAMED} more" if len(known) > MAX_NAMED else ""
+            said.append(f"{len(known)} {name}: {', '.join(known[:MAX_NAMED])}{more}.")
+    endpoints = finding.get("endpoints", ())
+    rows = tuple(
+        (
+            f"{each.get('method') or each['spec']['method']} {each.get('path') or each['spec']['path']}",
+            "works" if each["works"] else f"fails: {each.get('message') or each.get('why') or ''}",
+            scalar(each.get("streams")),
+            scalar(each.get("sse")),
+            ", ".join(each.get("formats") or ()) or NOT_AVAILABLE,
+        )
+        for each in endpoints
+    )
+    commands = tuple(f"Measure it: {each['command']}" for each in endpoints if each["works"] and each.get("command"))
+    notes = tuple(map(str, finding.get("notes") or ()))
+    header = ("endpoint", "", "streams", "events", "formats")
+    return Block("Found", tuple(said), header if rows else (), rows, closing=(*commands, *notes))
+
+
 _KNOWN: Mapping[str, Callable[[Any, Session], Block]] = {
+    "discovery": _discovery,
     "truth": _truth,
     "capacity": _capacity,
     "ab": _ab,
     "fit": _fit,
+    "categories": _categories,
     "preroll_curve": _preroll_curve,
     "leak": _leak,
+    "first_request": _first_request,
     "recommendations": _recommendations,
 }
