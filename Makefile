@@ -38,7 +38,7 @@ bench: $(READY)  ## measure what the README claims
 
 docs: $(READY)  ## write the pages that are made from the code
 	$(BIN)/python -c 'from firstaudio.config import markdown; print(markdown(), end="")' > docs/configuration.md
-	$(BIN)/python -m firstaudio.bench.metrics_page > docs/metrics.md
+	$(BIN)/python -m firstaudio.bench.figures.metrics_page > docs/metrics.md
 
 clean:  ## remove everything that was made
 	rm -rf .venv build dist out demo.wav .hypothesis .mypy_cache .pytest_cache .ruff_cache

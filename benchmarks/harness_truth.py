@@ -21,7 +21,7 @@ from typing import Any
 import uvloop
 
 from firstaudio.audio.playback import preroll_needed_ns, stalls
-from firstaudio.bench.metrics import value
+from firstaudio.bench.figures.metrics import value
 from firstaudio.bench.record import RequestRecord, measured
 from firstaudio.bench.reference import Ask, Figures, expected, running
 from firstaudio.bench.run import Runner, RunOptions

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import typer
 
-from firstaudio.bench.aggregate import summarise
-from firstaudio.bench.metrics import definitions
+from firstaudio.bench.figures.aggregate import summarise
+from firstaudio.bench.figures.metrics import definitions
 from firstaudio.bench.record import ChunkRow, RequestRecord
-from firstaudio.bench.session import Session
+from firstaudio.bench.sessions.session import Session
+from firstaudio.bench.sessions.store import SessionWriter, list_sessions, load_session
 from firstaudio.bench.spec import TargetSpec
-from firstaudio.bench.store import SessionWriter, list_sessions, load_session
 from firstaudio.bench.workload import Cell, Load, Workload
 from firstaudio.cli.sessions import sessions_app
 from firstaudio.clock import NS_PER_MS

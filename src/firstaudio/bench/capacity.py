@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 
-from firstaudio.bench.metrics import value
+from firstaudio.bench.figures.metrics import value
+from firstaudio.bench.figures.stats import wilson
 from firstaudio.bench.record import RequestRecord, measured
-from firstaudio.bench.stats import wilson
 from firstaudio.bench.workload import Goals
 
 CONFIRMATIONS = 2

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from firstaudio.audio.chunk import Pcm, to_int16
 from firstaudio.audio.encode import wav_header
-from firstaudio.bench.metrics import value
+from firstaudio.bench.figures.metrics import value
 from firstaudio.bench.reading.read import Heard
 from firstaudio.bench.record import RequestRecord
-from firstaudio.bench.session import Clip
+from firstaudio.bench.sessions.session import Clip
 from firstaudio.bench.workload import Goals
 
 MAX_CLIP_S = 30.0

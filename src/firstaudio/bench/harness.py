@@ -24,9 +24,9 @@ from firstaudio.bench.progress import Progress
 from firstaudio.bench.record import RequestRecord
 from firstaudio.bench.report.write import write_reports
 from firstaudio.bench.run import Runner, RunOptions
-from firstaudio.bench.session import Session
+from firstaudio.bench.sessions.session import Session
+from firstaudio.bench.sessions.store import free_name
 from firstaudio.bench.spec import TargetSpec
-from firstaudio.bench.store import free_name
 from firstaudio.bench.targets.base import Target
 from firstaudio.bench.targets.function import FunctionTarget
 from firstaudio.bench.targets.make import make_target

@@ -45,7 +45,7 @@ class RequestRecord:
         container: What the audio came in, as found: "wav", "pcm", "mp3", ...
         chunks: Every piece in order.
         server_timing_ms: What the target says of its stages (header `Server-Timing`), in ms.
-        quality: Findings of `bench.quality`, by name.
+        quality: Findings of `bench.reading.quality`, by name.
         part: Which of its cell's runs: a cell may be measured in several, with pauses between them.
     """
 

@@ -120,7 +120,7 @@ class CellResult:
         window_s: Wall time from the first measured dispatch to the last byte of the last measured answer.
         issued: Measured requests; equals `ok + failed + cancelled`.
         failures: Count by kind, without those cancelled.
-        distributions: By metric name (`bench.metrics`), over measured requests.
+        distributions: By metric name (`bench.figures.metrics`), over measured requests.
         totals: By metric name; one figure for the cell, None if it has none.
         quality: Findings over the cell, by name.
         stages_ms: Median of each stage that the target reports, in ms.

@@ -9,23 +9,23 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from firstaudio.bench.aggregate import summarise
 from firstaudio.bench.clips import ClipKeeper
-from firstaudio.bench.environment import environment, throttled, throttling_check
+from firstaudio.bench.figures.aggregate import summarise
+from firstaudio.bench.figures.metrics import definitions
+from firstaudio.bench.figures.parts import Part, merged_checks, merged_client, merged_server
 from firstaudio.bench.load.floor import measure_floor
 from firstaudio.bench.load.runner import run_load
 from firstaudio.bench.load.taken import LoadRun
 from firstaudio.bench.load.workers import run_load_in_processes
-from firstaudio.bench.metrics import definitions
-from firstaudio.bench.parts import Part, merged_checks, merged_client, merged_server
+from firstaudio.bench.machine.environment import environment, throttled, throttling_check
+from firstaudio.bench.machine.resources import ServerResources
 from firstaudio.bench.progress import Progress, Silent
-from firstaudio.bench.quality import summarise as summarise_quality
+from firstaudio.bench.reading.quality import summarise as summarise_quality
 from firstaudio.bench.reading.read import to_record
 from firstaudio.bench.record import RequestRecord
-from firstaudio.bench.resources import ServerResources
 from firstaudio.bench.result import CellResult, Floor
-from firstaudio.bench.session import Session
-from firstaudio.bench.store import SessionWriter
+from firstaudio.bench.sessions.session import Session
+from firstaudio.bench.sessions.store import SessionWriter
 from firstaudio.bench.targets.base import Target
 from firstaudio.bench.targets.make import make_target
 from firstaudio.bench.texts import TextSource

@@ -19,8 +19,8 @@ from firstaudio.cli.options import JsonOption
 if TYPE_CHECKING:
     from firstaudio.bench.compare import Comparison
     from firstaudio.bench.record import RequestRecord
-    from firstaudio.bench.session import Session
-    from firstaudio.bench.store import SessionEntry
+    from firstaudio.bench.sessions.session import Session
+    from firstaudio.bench.sessions.store import SessionEntry
 
 EXIT_USAGE = 2
 WIDTH = 110  # columns of a table that goes into a file or a pipe
@@ -66,7 +66,7 @@ def list_(output_dir: OutputDirOption = OUTPUT_DIR, json_: JsonOption = False) -
 
     A table on a terminal; tab-separated lines elsewhere.
     """
-    from firstaudio.bench.store import list_sessions
+    from firstaudio.bench.sessions.store import list_sessions
 
     entries = list_sessions(output_dir)
     if json_:
@@ -86,7 +86,7 @@ def list_(output_dir: OutputDirOption = OUTPUT_DIR, json_: JsonOption = False) -
 @sessions_app.command()
 def show(name: NameArgument, output_dir: OutputDirOption = OUTPUT_DIR, json_: JsonOption = False) -> None:
     """Show one session: figures, verdict, findings."""
-    from firstaudio.bench.store import load_session
+    from firstaudio.bench.sessions.store import load_session
 
     session = load_session(name, output_dir)
     if json_:
@@ -115,7 +115,7 @@ def compare(
     Exit codes: 99 when a --fail-on holds, 2 when none holds but one could not be judged.
     """
     from firstaudio.bench.compare import compare_sessions
-    from firstaudio.bench.store import load_session
+    from firstaudio.bench.sessions.store import load_session
 
     comparison = compare_sessions(load_session(a, output_dir), load_session(b, output_dir), tuple(fail_on or ()))
     _print_comparison(comparison, ComparisonFormat.JSON if json_ else format_)
@@ -130,7 +130,7 @@ def export(
     output_dir: OutputDirOption = OUTPUT_DIR,
 ) -> None:
     """Print one session in another form, or write it to a file."""
-    from firstaudio.bench.store import load_session, session_folder
+    from firstaudio.bench.sessions.store import load_session, session_folder
 
     folder = session_folder(name, output_dir)
     pieces = _exported(load_session(folder, output_dir), folder, format_)
@@ -159,7 +159,7 @@ def clean(
     With both options, those go that neither of them keeps. Prints the names. Sessions that cannot be read, or may
     still be running, are left alone.
     """
-    from firstaudio.bench.store import list_sessions, remove_session
+    from firstaudio.bench.sessions.store import list_sessions, remove_session
 
     if keep is None and older_than is None:
         raise typer.BadParameter("say which sessions may go: --keep N, --older-than DAYS, or both")
@@ -190,9 +190,9 @@ def recompute(
 
     From its raw rows, with the definitions of this version; what only the run could judge is kept.
     """
-    from firstaudio.bench.recompute import goals_of
-    from firstaudio.bench.recompute import recompute as compute_again
-    from firstaudio.bench.store import load_session, save_session, session_folder
+    from firstaudio.bench.sessions.recompute import goals_of
+    from firstaudio.bench.sessions.recompute import recompute as compute_again
+    from firstaudio.bench.sessions.store import load_session, save_session, session_folder
 
     folder = session_folder(name, output_dir)
     before, records = load_session(folder, output_dir), _rows(folder)
@@ -271,7 +271,7 @@ def _print_comparison(comparison: Comparison, form: ComparisonFormat) -> None:
 
 def _rows(folder: Path) -> list[RequestRecord]:
     """All raw rows; what is odd about them is told."""
-    from firstaudio.bench.store import read_records
+    from firstaudio.bench.sessions.store import read_records
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from firstaudio.bench.aggregate import summarise
-from firstaudio.bench.metrics import CELL_METRICS
+from firstaudio.bench.figures.aggregate import summarise
+from firstaudio.bench.figures.metrics import CELL_METRICS
 from firstaudio.bench.result import CellResult, Estimate
 from firstaudio.bench.spec import TargetSpec
 from firstaudio.bench.workload import Cell, Goals, Load

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from firstaudio.bench.aggregate import summarise
+from firstaudio.bench.figures.aggregate import summarise
 from firstaudio.bench.result import Check, ClientSide, Floor
 from firstaudio.bench.spec import TargetSpec
 from firstaudio.bench.workload import Cell, Goals, Load

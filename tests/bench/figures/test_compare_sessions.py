@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from firstaudio.bench.aggregate import summarise
 from firstaudio.bench.compare import compare_sessions, failed_gates, parse_gates
+from firstaudio.bench.figures.aggregate import summarise
 from firstaudio.bench.result import CellResult
-from firstaudio.bench.session import Session
+from firstaudio.bench.sessions.session import Session
 from firstaudio.bench.spec import TargetSpec
 from firstaudio.bench.workload import Cell, Goals, Load
 from firstaudio.errors import BenchError

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from firstaudio.bench.fit import Fit, fit_ttfa
+from firstaudio.bench.figures.fit import Fit, fit_ttfa
 
 
 @pytest.fixture

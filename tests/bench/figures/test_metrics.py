@@ -8,9 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstaudio.bench.formulas import Window, durations_ns, is_good
-from firstaudio.bench.metrics import CELL_METRICS, METRICS, REQUEST_METRICS, definitions, preroll_curve, total, value
-from firstaudio.bench.metrics_page import markdown
+from firstaudio.bench.figures.formulas import Window, durations_ns, is_good
+from firstaudio.bench.figures.metrics import (
+    CELL_METRICS,
+    METRICS,
+    REQUEST_METRICS,
+    definitions,
+    preroll_curve,
+    total,
+    value,
+)
+from firstaudio.bench.figures.metrics_page import markdown
 from firstaudio.bench.workload import Goals
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -174,5 +182,5 @@ def test_definitions_are_json_with_each_metric():
 
 
 def test_the_page_of_metrics_is_up_to_date():
-    """Mend it with: python -m firstaudio.bench.metrics_page > docs/metrics.md."""
+    """Mend it with: python -m firstaudio.bench.figures.metrics_page > docs/metrics.md."""
     assert markdown() == (DOCS / "metrics.md").read_text(encoding="utf-8")

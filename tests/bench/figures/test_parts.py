@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from firstaudio.bench.parts import Part, merged_checks, merged_client, merged_server
+from firstaudio.bench.figures.parts import Part, merged_checks, merged_client, merged_server
 from firstaudio.bench.result import Check, ClientSide
 
 CLIENT = ClientSide(0.1, 1.0, None, None, 1.0, 0.02, 1)

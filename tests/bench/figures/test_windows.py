@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from firstaudio.bench.aggregate import summarise
+from firstaudio.bench.figures.aggregate import summarise
+from firstaudio.bench.figures.windows import steady, window_of
 from firstaudio.bench.spec import TargetSpec
-from firstaudio.bench.windows import steady, window_of
 from firstaudio.bench.workload import Cell, Goals, Load
 
 ONE = Cell("c", TargetSpec("openai"), load=Load(concurrency=1, num_requests=4))

@@ -11,7 +11,7 @@ import pytest
 
 from firstaudio.bench.record import ChunkRow, RequestRecord
 from firstaudio.bench.result import CellResult, Check, ClientSide, Distribution, Estimate, Floor
-from firstaudio.bench.session import Clip, Session
+from firstaudio.bench.sessions.session import Clip, Session
 from firstaudio.clock import NS_PER_MS as MS
 
 MakeCell = Callable[..., CellResult]

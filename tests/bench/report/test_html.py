@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from firstaudio.bench.report.html import html
-from firstaudio.bench.session import Clip
+from firstaudio.bench.sessions.session import Clip
 
 VOID = {"meta", "link", "br", "img"}
 

@@ -21,4 +21,4 @@ def test_lists_may_be_written_in_one_go(typed: str, wanted: str):
 
 
 def test_a_text_of_ones_own_may_hold_commas():
-    assert ["server", "--text", "Yes, indeed."] == spread(["server", "--text", "Yes, indeed."])
+    assert spread(["server", "--text", "Yes, indeed."]) == ["server", "--text", "Yes, indeed."]

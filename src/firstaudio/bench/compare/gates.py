@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from firstaudio.bench.metrics import METRICS
+from firstaudio.bench.figures.metrics import METRICS
+from firstaudio.bench.figures.stats import QUANTILES
 from firstaudio.bench.result import CellResult, Distribution, Estimate
-from firstaudio.bench.session import Session
-from firstaudio.bench.stats import QUANTILES
+from firstaudio.bench.sessions.session import Session
 from firstaudio.errors import BenchError
 
 OPERATORS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}

@@ -25,8 +25,8 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Literal
 
-from firstaudio.bench.metrics import METRICS, value
-from firstaudio.bench.paired import bootstrap_rounds, hodges_lehmann, holm, sign_p, signed_rank_p
+from firstaudio.bench.figures.metrics import METRICS, value
+from firstaudio.bench.figures.paired import bootstrap_rounds, hodges_lehmann, holm, sign_p, signed_rank_p
 from firstaudio.bench.record import RequestRecord, measured
 from firstaudio.bench.workload import Goals
 from firstaudio.errors import BenchError

@@ -23,10 +23,10 @@ from firstaudio.bench.compare.gates import (
     unjudged,
 )
 from firstaudio.bench.compare.rounds import ABSOLUTE_FLOORS, RELATIVE_FLOOR
-from firstaudio.bench.metrics import METRICS
+from firstaudio.bench.figures.metrics import METRICS
+from firstaudio.bench.figures.stats import MIN_SAMPLES, wilson
 from firstaudio.bench.result import CellResult, Distribution
-from firstaudio.bench.session import Session
-from firstaudio.bench.stats import MIN_SAMPLES, wilson
+from firstaudio.bench.sessions.session import Session
 
 Finding = Literal["suspect", "no difference", "not judged"]
 QUANTILES_COMPARED = ("p50", "p95")

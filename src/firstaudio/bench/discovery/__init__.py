@@ -1,1 +1,1 @@
-"""What `firstaudio.bench.discover` is made of."""
+"""What `firstaudio.bench.discovery.discover` is made of."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from firstaudio.bench import quality
 from firstaudio.bench.compare.rounds import compare_rounds
+from firstaudio.bench.figures.parts import Part
 from firstaudio.bench.modes.setup import Setup
-from firstaudio.bench.parts import Part
+from firstaudio.bench.reading import quality
 from firstaudio.bench.record import RequestRecord, measured
 from firstaudio.bench.run import Runner
 from firstaudio.bench.workload import Cell

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from firstaudio.bench.advice import MIN_LEAK_REQUESTS, advise, as_finding
-from firstaudio.bench.fit import fit_ttfa
-from firstaudio.bench.metrics import preroll_curve
+from firstaudio.bench.figures.fit import fit_ttfa
+from firstaudio.bench.figures.metrics import preroll_curve
 from firstaudio.bench.record import RequestRecord, measured
-from firstaudio.bench.session import Session
+from firstaudio.bench.sessions.session import Session
 from firstaudio.bench.workload import Goals
 
 CURVE_MS = (0, 10, 20, 50, 100, 150, 200, 300, 500, 750, 1000, 1500, 2000, 3000, 5000, 10000)

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from firstaudio.bench.metrics import value
+from firstaudio.bench.figures.metrics import value
 from firstaudio.bench.modes.execute import execute
 from firstaudio.bench.modes.plans import workload
 from firstaudio.bench.modes.setup import Setup
@@ -17,7 +17,7 @@ from firstaudio.bench.record import RequestRecord, measured
 from firstaudio.bench.reference import Ask, Expected, Figures, expected, running
 from firstaudio.bench.result import CellResult
 from firstaudio.bench.run import Runner, RunOptions
-from firstaudio.bench.session import Session
+from firstaudio.bench.sessions.session import Session
 from firstaudio.bench.workload import Goals
 
 NAME = "synthetic_tts"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from firstaudio.bench.discover import Discovery, discover, list_voices
+from firstaudio.bench.discovery.discover import Discovery, discover, list_voices
 from firstaudio.bench.modes.execute import execute
 from firstaudio.bench.modes.setup import Setup
 from firstaudio.bench.progress import Progress
 from firstaudio.bench.run import Runner, RunOptions
-from firstaudio.bench.session import Session
+from firstaudio.bench.sessions.session import Session
 from firstaudio.bench.spec import TargetSpec
 from firstaudio.bench.workload import Workload
 

@@ -16,7 +16,7 @@ from firstaudio.bench.preflight import PreflightError, preflight
 from firstaudio.bench.progress import Progress
 from firstaudio.bench.report.write import write_reports
 from firstaudio.bench.run import Runner, RunOptions
-from firstaudio.bench.session import Session
+from firstaudio.bench.sessions.session import Session
 from firstaudio.bench.workload import Cell, Workload
 
 Body = Callable[[Runner], Awaitable[None]]
@@ -107,7 +107,7 @@ async def _speaks(runner: Runner, probes: tuple[Cell, ...]) -> bool:
 
 
 def _first_figures(record: Any) -> dict[str, float | str | int | None]:
-    from firstaudio.bench.metrics import value
+    from firstaudio.bench.figures.metrics import value
     from firstaudio.bench.workload import Goals
 
     figures = {name: value(name, record, Goals()) for name in ("connect_ms", "ttfa_ms", "latency_ms", "rtf")}

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from firstaudio.audio.chunk import Pcm
 from firstaudio.audio.onset import find_onset
-from firstaudio.bench import quality
 from firstaudio.bench.exchange import Exchange, Failure, FailureKind, PcmFormat, SpeakError
 from firstaudio.bench.load.taken import Taken
+from firstaudio.bench.reading import quality
 from firstaudio.bench.reading.container import Found, locate
 from firstaudio.bench.reading.decoded import Decoded, decode_pieces
 from firstaudio.bench.reading.envelope import unwrap
@@ -38,7 +38,7 @@ class Heard:
         onset_sample: The first audible sample.
         audible_ns: When a listener who plays at once hears something.
         server_timing_ms: By stage.
-        quality: Findings of `bench.quality`; of whole audio only.
+        quality: Findings of `bench.reading.quality`; of whole audio only.
     """
 
     outcome: str = OK

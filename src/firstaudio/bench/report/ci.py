@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from firstaudio.bench.session import Session
+from firstaudio.bench.sessions.session import Session
 
 if TYPE_CHECKING:
     from firstaudio.bench.compare.sessions import CellComparison, Comparison

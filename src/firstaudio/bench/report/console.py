@@ -20,7 +20,7 @@ from firstaudio.bench.report.figures import (
 )
 from firstaudio.bench.report.findings import Block, all_warnings, blocks, is_figure
 from firstaudio.bench.result import CellResult
-from firstaudio.bench.session import Session
+from firstaudio.bench.sessions.session import Session
 
 if TYPE_CHECKING:
     from rich.console import Console

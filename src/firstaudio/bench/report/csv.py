@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from firstaudio.bench.report.figures import QUANTILES, concurrency, quantile
 from firstaudio.bench.result import CellResult, Estimate
-from firstaudio.bench.session import Session
+from firstaudio.bench.sessions.session import Session
 
 Field = str | int | float | None
 

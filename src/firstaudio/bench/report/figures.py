@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from firstaudio.bench.metrics import METRICS
+from firstaudio.bench.figures.metrics import METRICS
 from firstaudio.bench.result import CellResult, Estimate
 
 NOT_AVAILABLE = "n/a"

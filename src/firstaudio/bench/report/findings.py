@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from firstaudio.bench.report.figures import NOT_AVAILABLE, number
-from firstaudio.bench.session import Session
+from firstaudio.bench.sessions.session import Session
 
 Row = tuple[str, ...]
 NO_CRITICAL_ISSUE = "Critical Issues: None detected"

@@ -15,7 +15,7 @@ from firstaudio.bench.record import RequestRecord, measured
 from firstaudio.bench.report import charts, figures, findings, waterfall
 from firstaudio.bench.report.series import by_length
 from firstaudio.bench.result import CellResult
-from firstaudio.bench.session import Clip, Session
+from firstaudio.bench.sessions.session import Clip, Session
 from firstaudio.errors import MissingExtraError
 
 if TYPE_CHECKING:

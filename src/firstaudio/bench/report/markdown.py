@@ -19,7 +19,7 @@ from firstaudio.bench.report.figures import (
 )
 from firstaudio.bench.report.findings import Block, all_warnings, blocks, pairs
 from firstaudio.bench.result import CellResult
-from firstaudio.bench.session import Session
+from firstaudio.bench.sessions.session import Session
 
 TOTALS = ("asps", "rtf_mean", "rps", "cps", "success_rate", "target_attainment", "goodput")
 SPECIAL = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]<>|#"} | {"\n": " ", "\r": " "})

@@ -18,7 +18,7 @@ from firstaudio.bench.report.html import html
 from firstaudio.bench.report.markdown import markdown
 from firstaudio.bench.report.series import by_length
 from firstaudio.bench.result import CellResult
-from firstaudio.bench.session import Session
+from firstaudio.bench.sessions.session import Session
 
 Made = tuple[str, str | bytes | None]  # the name of a file, and what is in it; None: there is nothing to show
 Draw = Callable[[Sequence[CellResult], str], bytes | None]

@@ -20,8 +20,8 @@ from firstaudio.bench.compare.gates import failed_gates, parse_gates
 from firstaudio.bench.exchange import FailureKind
 from firstaudio.bench.report.console import print_session
 from firstaudio.bench.run import Runner, RunOptions
-from firstaudio.bench.session import Session
-from firstaudio.bench.store import check_name, free_name
+from firstaudio.bench.sessions.session import Session
+from firstaudio.bench.sessions.store import check_name, free_name
 from firstaudio.cli.bench.progress import shown
 
 EXIT_OK, EXIT_ERROR, EXIT_INVALID, EXIT_NOT_STARTED, EXIT_MISSED, EXIT_INTERRUPTED = 0, 1, 2, 3, 99, 130

@@ -14,7 +14,7 @@ from firstaudio.bench.modes.discovery import run_discovery, with_default_voices
 from firstaudio.bench.modes.execute import execute, run_ab, run_capacity, run_mode
 from firstaudio.bench.modes.setup import Setup
 from firstaudio.bench.run import RunOptions
-from firstaudio.bench.session import Session
+from firstaudio.bench.sessions.session import Session
 from firstaudio.bench.spec import TargetSpec
 from firstaudio.bench.workload_file import read_workload
 from firstaudio.cli.bench.run import finish, measure, run_async, run_options
@@ -130,6 +130,6 @@ def _watched(options: RunOptions, spec: TargetSpec) -> RunOptions:
     """With the process of a server on this machine, where it can be found."""
     if options.server_pid is not None:
         return options
-    from firstaudio.bench.resources import find_server_pid
+    from firstaudio.bench.machine.resources import find_server_pid
 
     return replace(options, server_pid=find_server_pid(spec.url))

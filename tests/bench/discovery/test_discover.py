@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from firstaudio.bench.discover import discover, list_voices
+from firstaudio.bench.discovery.discover import discover, list_voices
 from firstaudio.bench.spec import TargetSpec
 from firstaudio.errors import BenchError
 

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstaudio.bench.paired import bootstrap_rounds, hodges_lehmann, holm, sign_p, signed_rank_p
-from firstaudio.bench.result import Estimate
-from firstaudio.bench.stats import (
+from firstaudio.bench.figures.paired import bootstrap_rounds, hodges_lehmann, holm, sign_p, signed_rank_p
+from firstaudio.bench.figures.stats import (
     MIN_SAMPLES,
     QUANTILES,
     quantile,
@@ -19,6 +18,7 @@ from firstaudio.bench.stats import (
     theil_sen,
     wilson,
 )
+from firstaudio.bench.result import Estimate
 
 FINITE = st.floats(-1e6, 1e6)
 INF = math.inf

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from statistics import median
 
-from firstaudio.bench import stats
-from firstaudio.bench.formulas import Window, arrivals_ns, last_stamp_ns, ttfa_ms, ttgp_ms
+from firstaudio.bench.figures import stats
+from firstaudio.bench.figures.formulas import Window, arrivals_ns, last_stamp_ns, ttfa_ms, ttgp_ms
 from firstaudio.bench.record import RequestRecord
 from firstaudio.bench.result import CellResult, Check, ClientSide
 from firstaudio.bench.workload import Cell, Goals

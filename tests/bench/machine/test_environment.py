@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from firstaudio import __version__
-from firstaudio.bench import environment as room
-from firstaudio.bench.environment import (
+from firstaudio.bench.machine import environment as room
+from firstaudio.bench.machine.environment import (
     GIB,
     Throttling,
     cpu_limit,

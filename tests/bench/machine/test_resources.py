@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from firstaudio.bench import resources as room
-from firstaudio.bench.resources import (
+from firstaudio.bench.machine import resources as room
+from firstaudio.bench.machine.resources import (
     MB,
     ProcessTree,
     Sample,

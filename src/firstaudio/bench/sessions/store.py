@@ -23,7 +23,7 @@ from typing import Any
 
 from firstaudio.bench.record import RequestRecord
 from firstaudio.bench.result import CellResult
-from firstaudio.bench.session import SCHEMA_VERSION, Session
+from firstaudio.bench.sessions.session import SCHEMA_VERSION, Session
 from firstaudio.errors import BenchError
 
 RECORDS = "records.jsonl"

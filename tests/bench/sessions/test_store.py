@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from firstaudio.bench.record import ChunkRow, RequestRecord
 from firstaudio.bench.result import CellResult, Check, ClientSide, Distribution, Estimate, Floor
-from firstaudio.bench.session import SCHEMA_VERSION, Clip, Session
-from firstaudio.bench.store import (
+from firstaudio.bench.sessions.session import SCHEMA_VERSION, Clip, Session
+from firstaudio.bench.sessions.store import (
     RECORDS,
     SessionWriter,
     check_name,
@@ -168,7 +168,7 @@ import os, signal, sys
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from test_store import make_record, make_result, make_session
-from firstaudio.bench.store import SessionWriter
+from firstaudio.bench.sessions.store import SessionWriter
 writer = SessionWriter(Path(sys.argv[1]), make_session())
 writer.add(make_result("c=1"), [make_record()])
 with (writer.folder / "records.jsonl").open("ab") as file:

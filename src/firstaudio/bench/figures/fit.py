@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from firstaudio.bench.formulas import latency_ms, ttfa_ms
+from firstaudio.bench.figures.formulas import latency_ms, ttfa_ms
+from firstaudio.bench.figures.stats import Slope, theil_sen
 from firstaudio.bench.record import RequestRecord, measured
-from firstaudio.bench.stats import Slope, theil_sen
 from firstaudio.bench.workload import Goals
 
 FitVerdict = Literal["streams", "whole", "unclear"]

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstaudio.bench.aggregate import summarise
-from firstaudio.bench.metrics import definitions
-from firstaudio.bench.recompute import cell_from_json, goals_of, recompute
+from firstaudio.bench.figures.aggregate import summarise
+from firstaudio.bench.figures.metrics import definitions
 from firstaudio.bench.record import ChunkRow, RequestRecord
 from firstaudio.bench.result import Check, ClientSide
-from firstaudio.bench.session import Session
+from firstaudio.bench.sessions.recompute import cell_from_json, goals_of, recompute
+from firstaudio.bench.sessions.session import Session
+from firstaudio.bench.sessions.store import SessionWriter, load_session, read_records
 from firstaudio.bench.spec import TargetSpec
-from firstaudio.bench.store import SessionWriter, load_session, read_records
 from firstaudio.bench.workload import Cell, Goals, Load, Texts, Workload
 from firstaudio.clock import NS_PER_MS
 from firstaudio.errors import BenchError

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean, median
 
-from firstaudio.bench.checks import check_all
-from firstaudio.bench.formulas import Window
-from firstaudio.bench.metrics import CELL_METRICS, REQUEST_METRICS, Metric, total, value
+from firstaudio.bench.figures.checks import check_all
+from firstaudio.bench.figures.formulas import Window
+from firstaudio.bench.figures.metrics import CELL_METRICS, REQUEST_METRICS, Metric, total, value
+from firstaudio.bench.figures.stats import QUANTILES, quantile_estimate
+from firstaudio.bench.figures.windows import steady, window_of
 from firstaudio.bench.record import RequestRecord, measured
 from firstaudio.bench.result import CellResult, ClientSide, Distribution
-from firstaudio.bench.stats import QUANTILES, quantile_estimate
-from firstaudio.bench.windows import steady, window_of
 from firstaudio.bench.workload import Cell, Goals
 
 

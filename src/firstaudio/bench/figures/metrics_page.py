@@ -1,17 +1,17 @@
-"""docs/metrics.md, made from the table of metrics: `python -m firstaudio.bench.metrics_page > docs/metrics.md`."""
+"""The page docs/metrics.md, made from the table of metrics; `make docs` prints it there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
 from firstaudio.audio.onset import DEFAULT_ONSET
-from firstaudio.bench import checks, fit, stats
 from firstaudio.bench.compare import rounds
-from firstaudio.bench.metrics import CELL_METRICS, EVENTS, REQUEST_METRICS, Metric
+from firstaudio.bench.figures import checks, fit, stats
+from firstaudio.bench.figures.metrics import CELL_METRICS, EVENTS, REQUEST_METRICS, Metric
 
 INTRODUCTION = """# Metrics
 
-Made from `firstaudio.bench.metrics`; do not edit. The same definitions are written into every session.
+Made from `firstaudio.bench.figures.metrics`; do not edit. The same definitions are written into every session.
 
 A request is one text and its answer. A cell is one condition (a concurrency, a voice, ...) with all its requests; its
 *window* begins with the first measured dispatch (open loop: the first scheduled) and ends with the last stamp of the

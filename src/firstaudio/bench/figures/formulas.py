@@ -1,4 +1,4 @@
-"""The arithmetic behind the metrics (`bench.metrics`): pure functions of one record, or of a cell's records.
+"""The arithmetic behind the metrics (`bench.figures.metrics`): pure functions of one record, or of a cell's records.
 
 Functions of a request take its record and the goals, and are None where the request does not define them. Functions of
 a cell take its measured records, the window and the goals, and are None for a cell without a success.
@@ -12,8 +12,8 @@ from itertools import pairwise
 from statistics import fmean
 
 from firstaudio.audio import playback
+from firstaudio.bench.figures.stats import quantile, wilson
 from firstaudio.bench.record import RequestRecord
-from firstaudio.bench.stats import quantile, wilson
 from firstaudio.bench.workload import Goals
 from firstaudio.clock import NS_PER_MS, NS_PER_S
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from firstaudio.bench.formulas import Window, last_stamp_ns
+from firstaudio.bench.figures.formulas import Window, last_stamp_ns
 from firstaudio.bench.record import RequestRecord
 from firstaudio.bench.workload import Cell
 

@@ -10,7 +10,7 @@ from typing import Any
 from firstaudio import __version__
 from firstaudio.bench.record import RequestRecord
 from firstaudio.bench.result import CellResult, Check
-from firstaudio.bench.session import Session
+from firstaudio.bench.sessions.session import Session
 from firstaudio.bench.spec import TargetSpec
 from firstaudio.bench.workload import Cell, Goals, Load, Texts
 from firstaudio.errors import BenchError
@@ -30,7 +30,7 @@ def recompute(session: Session, records: Iterable[RequestRecord], goals: Goals |
     Raises:
         BenchError: A row belongs to no cell of the session.
     """
-    from firstaudio.bench.metrics import definitions
+    from firstaudio.bench.figures.metrics import definitions
 
     rows = _by_cell(records)
     known = dict(_known_cells(session))
@@ -94,7 +94,7 @@ def _known_cells(session: Session) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _summarised(cell: Cell, rows: list[RequestRecord], goals: Goals, before: CellResult | None) -> CellResult:
-    from firstaudio.bench.aggregate import summarise
+    from firstaudio.bench.figures.aggregate import summarise
 
     if before is None:
         return summarise(cell, rows, goals, completed=False)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from firstaudio.bench.exchange import FailureKind
-from firstaudio.bench.quality import differs, failure, inspect, num_speakable, summarise
+from firstaudio.bench.reading.quality import differs, failure, inspect, num_speakable, summarise
 from firstaudio.bench.record import OK, ChunkRow, RequestRecord
 
 RATE = 24000

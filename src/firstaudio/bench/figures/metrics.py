@@ -9,10 +9,10 @@ from statistics import fmean, median
 from typing import Any, Literal
 
 from firstaudio.audio.onset import DEFAULT_ONSET
-from firstaudio.bench import formulas
-from firstaudio.bench.formulas import CellFunction, RequestFunction, Window
+from firstaudio.bench.figures import formulas
+from firstaudio.bench.figures.formulas import CellFunction, RequestFunction, Window
+from firstaudio.bench.figures.stats import METHODS
 from firstaudio.bench.record import RequestRecord, measured
-from firstaudio.bench.stats import METHODS
 from firstaudio.bench.workload import Goals
 
 Better = Literal["lower", "higher", "none"]

@@ -1,4 +1,4 @@
-"""A saved benchmark, in memory. How it lies on disk is in `firstaudio.bench.store`."""
+"""A saved benchmark, in memory. How it lies on disk is in `firstaudio.bench.sessions.store`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Session:
         command: The command line that reproduces the run, as arguments, without secrets.
         configuration: `Workload.public()`.
         workload_hash: `Workload.hash`.
-        environment: Machine, versions, load (`bench.environment`).
+        environment: Machine, versions, load (`bench.machine.environment`).
         definitions: Metric formulas, statistics and onset parameters that were in force.
         targets: By name: the specification without secrets and what the server says of itself.
         cells: Computed results in order of running.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firstaudio.bench.intelligibility import RECOGNISER_RATE, edit_distance, transcriber, word_error_rate, words
+from firstaudio.bench.reading.intelligibility import RECOGNISER_RATE, edit_distance, transcriber, word_error_rate, words
 from firstaudio.errors import BenchError
 
 SEQUENCES = st.lists(st.sampled_from("abc"), max_size=7)

@@ -1,0 +1,1 @@
+"""Every number of a benchmark: metrics, statistics, aggregates, checks."""

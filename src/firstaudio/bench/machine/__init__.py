@@ -1,0 +1,1 @@
+"""Where a benchmark ran: the machine, and what the server used of it."""

@@ -1,0 +1,1 @@
+"""Saved benchmarks: in memory, on disk, computed again."""
