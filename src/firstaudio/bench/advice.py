@@ -11,6 +11,7 @@ from firstaudio.bench.result import CellResult
 from firstaudio.bench.workload import Goals
 
 KNEE_GAIN = 1.10  # a level that has 10 % more throughput than the one before is still worth its listeners
+KNEE_WAIT_MS = 50.0  # shorter waits for first audio are not worth turning listeners away
 LEAK_MB_PER_1000 = 1.0
 MIN_LEAK_REQUESTS = 1000
 
@@ -107,15 +108,16 @@ def _slower_than_speech(cells: Sequence[CellResult], _: Mapping[str, Any], __: G
 
 
 def _knee(cells: Sequence[CellResult], _: Mapping[str, Any], __: Goals) -> Iterator[Advice]:
-    """Where more listeners no longer bring more audio per second."""
+    """Where more listeners no longer bring more audio per second, but a longer wait."""
     levels = sorted((c for c in cells if c.ok and set(c.axes) == {"concurrency"}), key=lambda c: c.axes["concurrency"])
     for lower, upper in pairwise(levels):
         before, after = lower.totals.get("asps"), upper.totals.get("asps")
         few, many = lower.axes["concurrency"], upper.axes["concurrency"]
-        if before and after and after < before * KNEE_GAIN:
+        waits = [cell.distributions["ttfa_ms"].median.value or 0.0 for cell in (lower, upper)]
+        if before and after and after < before * KNEE_GAIN and waits[1] - waits[0] > KNEE_WAIT_MS:
             yield Advice(
                 action=f"admit about {few} requests at once and let the others wait or be refused",
-                evidence=f"ASPS {before:.1f} at {few}, {after:.1f} at {many}",
+                evidence=f"ASPS {before:.1f} at {few}, {after:.1f} at {many}; TTFA {_ms(waits[0])} and {_ms(waits[1])}",
                 gain="the same throughput with a shorter wait for first audio",
             )
             return

@@ -18,6 +18,7 @@ MIN_FIT_REQUESTS = 20
 MIN_FIT_SPREAD = 100  # characters between the shortest and the longest text
 
 CATEGORISED = frozenset({"ttfa", "full"})
+SEARCHING = frozenset({"capacity", "ab"})  # they load a target beyond what it bears, or have a verdict of their own
 
 # The one category function's table: upper ends in ms, exclusive.
 CATEGORIES = ((400.0, "excellent"), (800.0, "good"), (1200.0, "acceptable"), (2000.0, "poor"))
@@ -39,7 +40,7 @@ def conclude(session: Session, records: Sequence[RequestRecord], goals: Goals) -
         findings["categories"] = categories
     if leak := _leak(session):
         findings["leak"] = leak
-    if session.cells:
+    if session.cells and session.mode not in SEARCHING:
         findings["recommendations"] = as_finding(advise(session.cells, findings, goals))
 
 

@@ -43,7 +43,8 @@ def blocks(session: Session, without: Sequence[str] = ()) -> list[Block]:
     """The findings of a session, known kinds first; without those that a report shows in another way."""
     kinds = [kind for kind in _KNOWN if kind in session.findings]
     kinds += [kind for kind in session.findings if kind not in _KNOWN]
-    return [_block(kind, session) for kind in kinds if kind not in without]
+    found = [_block(kind, session) for kind in kinds if kind not in without]
+    return [*found, *_server(session)]
 
 
 def critical_issues(session: Session, advice: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -233,6 +234,24 @@ def _recommendations(finding: Sequence[Mapping[str, Any]], session: Session) -> 
 def _advice(item: Mapping[str, Any]) -> str:
     parts = [str(item["action"]).rstrip("."), item.get("evidence"), item.get("gain") and f"Gain: {item['gain']}"]
     return ". ".join(str(part).rstrip(".") for part in parts if part) + "."
+
+
+def _server(session: Session) -> Iterator[Block]:
+    """What the server's process tree used, where it could be watched."""
+    rows = tuple(
+        (
+            cell.name,
+            number(cell.server.get("cpu_s_per_audio_s")),
+            number(cell.server.get("cpu_cores_mean")),
+            number(cell.server.get("rss_peak_mb"), "MB"),
+            number(cell.server.get("uss_peak_mb"), "MB"),
+        )
+        for cell in session.cells
+        if cell.server
+    )
+    if rows:
+        header = ("cell", "CPU s per audio s", "cores busy", "RSS, peak", "USS, peak")
+        yield Block("The server's processes", (), header, rows)
 
 
 def _first_request(finding: Mapping[str, Mapping[str, Any]], _: Session) -> Block:

@@ -53,16 +53,20 @@ class Lines:
 
 
 def lines(cells: Sequence[CellResult]) -> Lines:
-    """The cells along concurrency (or what else is a number), one line for each combination of the other axes."""
+    """The cells along concurrency (or what else is a number), one line for each combination of the other axes.
+
+    A line needs two places: conditions that were measured at one alone are left to the tables, unless all were.
+    """
     varying = varying_axes(cells)
     axis = next((name for name in ALONG if name in varying and _are_numbers(cells, name)), "")
-    if not axis or not cells:
+    groups: dict[str, list[tuple[float, CellResult]]] = {}
+    for cell in cells if axis else ():
+        groups.setdefault(_label(cell, axis, varying), []).append((_place(cell, axis), cell))
+    long = {label: group for label, group in groups.items() if len({place for place, _ in group}) > 1}
+    if not long:
         placed = Line("", tuple(map(float, range(len(cells)))), tuple(cells))
         return Lines("", (placed,), tuple((float(i), cell.name) for i, cell in enumerate(cells)), log=False)
-    groups: dict[str, list[tuple[float, CellResult]]] = {}
-    for cell in cells:
-        groups.setdefault(_label(cell, axis, varying), []).append((_place(cell, axis), cell))
-    found = [_line(label, sorted(group, key=lambda pair: pair[0])) for label, group in groups.items()]
+    found = [_line(label, sorted(group, key=lambda pair: pair[0])) for label, group in long.items()]
     places = sorted({x for line in found for x in line.xs})
     log = places[0] > 0 and places[-1] / places[0] >= LOG_RATIO
     return Lines(axis, tuple(found), tuple((x, _tick(x, found)) for x in places), log)
