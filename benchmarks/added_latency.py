@@ -3,40 +3,74 @@
     python benchmarks/added_latency.py [--rounds N] [--json FILE]
 
 Interleaved in one run: the bare espeak worker's first chunk, then the same text over HTTP (pcm, loopback, one warm
-connection). Then first audio and first sound for texts of 5 to 100 000 characters.
+connection). Then first audio and first sound for texts of 5 to 100 000 characters. Figures are those of
+docs/metrics.md.
 """
 
 from __future__ import annotations
 
-import asyncio
-import statistics
+from statistics import median
 from typing import Any
 
-import numpy as np
+import uvloop
 
-from client import Connection, Response
-from firstaudio.audio.onset import find_onset
-from firstaudio.clock import now_ns
+from firstaudio.bench.exchange import Exchange, FailureKind
+from firstaudio.bench.figures.metrics import value
+from firstaudio.bench.figures.stats import quantile
+from firstaudio.bench.load.client import Client
+from firstaudio.bench.load.taken import Taken
+from firstaudio.bench.reading.read import to_record
+from firstaudio.bench.targets.http import make_http_target
+from firstaudio.bench.targets.wire import Limits
+from firstaudio.bench.utterance import Utterance
+from firstaudio.bench.workload import Cell, Goals
+from firstaudio.clock import NS_PER_MS, now_ns
 from firstaudio.config import Config
 from firstaudio.engines.base import SpeakRequest
 from firstaudio.engines.espeak.engine import EspeakEngine
 from report import Report, arguments, quiet
-from serve import serve
+from serve import Server, serve
 
 LENGTHS = (5, 50, 500, 5_000, 50_000, 100_000)
-RATE = 24_000
+VOICE = "af_heart"
+WARMUP = 5
 SENTENCE = "Round {n}: the server begins to speak as soon as it has the first clause, and goes on from there."
+ENOUGH = Limits(body=2 * 48_000)  # two seconds of pcm tell when it began; the rest of a long answer is cut off
+
+
+class Listener:
+    """One client of the server, on one warm connection.
+
+    Args:
+        server: Whom it asks.
+        limits: Where an answer is cut off.
+    """
+
+    def __init__(self, server: Server, limits: Limits) -> None:
+        self._cell = Cell("one listener", server.spec(), voice=VOICE)
+        self._target = make_http_target(self._cell.target, limits)
+        self._client = Client(self._target, 0, timeout_s=self._cell.target.timeout_s, cold=False)
+        self.close = self._client.close
+
+    async def hear(self, text: str) -> dict[str, float]:
+        """TTFA and audible TTFA of one answer, in ms."""
+        taken = Taken(Utterance(text, voice=VOICE), Exchange(), "measured", client=0, index=0)
+        await self._client.request(taken.utterance, taken.exchange)
+        record, _ = to_record(taken, self._cell, self._target.reading)
+        assert record.ok or record.outcome == FailureKind.ENDLESS, record.message
+        figures = {name: value(name, record, Goals()) for name in ("ttfa_ms", "audible_ttfa_ms")}
+        return {name: figure for name, figure in figures.items() if figure is not None}
 
 
 def bare_first_chunk_ms(engine: EspeakEngine, text: str) -> float:
-    voice, language = engine.resolve("af_heart", None)
-    begin = now_ns()
+    voice, language = engine.resolve(VOICE, None)
+    begin_ns = now_ns()
     steps = engine.steps(engine.prepare(SpeakRequest(text, voice, language)))
     next(steps)
-    took = (now_ns() - begin) / 1e6
+    took_ns = now_ns() - begin_ns
     for _ in steps:
         pass
-    return took
+    return took_ns / NS_PER_MS
 
 
 def text_of(length: int, number: int) -> str:
@@ -45,71 +79,57 @@ def text_of(length: int, number: int) -> str:
     return text[:length]
 
 
-def audible_ms(response: Response) -> float:
-    """When someone who plays at once hears something, in ms after the request was sent."""
-    pcm = np.frombuffer(response.body, np.int16)
-    onset = find_onset(pcm[: 5 * RATE], RATE)
-    assert onset is not None, "silence"
-    index = int(np.searchsorted(np.cumsum(response.sizes) // 2, onset, side="right"))
-    return max(response.ttfb_ms + onset / RATE * 1e3, (response.arrivals_ns[index] - response.sent_ns) / 1e6)
+async def added(server: Server, engine: EspeakEngine, rounds: int) -> dict[str, float]:
+    listener = Listener(server, Limits())
+    bare, http = [], []
+    for n in range(WARMUP + rounds):
+        text = SENTENCE.format(n=n)
+        bare.append(bare_first_chunk_ms(engine, text))
+        http.append(await listener.hear(text))
+    await listener.close()
+    bare, http = bare[WARMUP:], http[WARMUP:]
+    differences = [heard["ttfa_ms"] - alone for heard, alone in zip(http, bare, strict=True)]
+    return {
+        "bare worker, first chunk": median(bare),
+        "HTTP TTFA": median(heard["ttfa_ms"] for heard in http),
+        "HTTP audible": median(heard["audible_ttfa_ms"] for heard in http),
+        "added (paired, median)": median(differences),
+        "added (paired, p95)": quantile(differences, 0.95),
+        "rounds": rounds,
+    }
+
+
+async def by_length(server: Server, rounds: int) -> list[dict[str, float]]:
+    listener = Listener(server, ENOUGH)
+    heard: dict[int, list[dict[str, float]]] = {length: [] for length in LENGTHS}
+    for n in range(rounds):
+        for length in LENGTHS:  # interleaved
+            heard[length].append(await listener.hear(text_of(length, n)))
+    await listener.close()
+    return [
+        {
+            "characters": length,
+            "TTFA ms": median(each["ttfa_ms"] for each in found),
+            "audible ms": median(each["audible_ttfa_ms"] for each in found),
+            "audible max ms": max(each["audible_ttfa_ms"] for each in found),
+        }
+        for length, found in heard.items()
+    ]
 
 
 async def run(rounds: int) -> dict[str, Any]:
     engine = EspeakEngine(Config())
     engine.start()
-    result: dict[str, Any] = {}
     with serve("--max-input-chars", "100000") as server:
-        connection = Connection(server.url)
-        bare, http, heard = [], [], []
-        for n in range(rounds + 5):
-            text = SENTENCE.format(n=n)
-            bare.append(bare_first_chunk_ms(engine, text))
-            response = await connection.speech(input=text, voice="af_heart", response_format="pcm")
-            assert response.complete
-            http.append(response.ttfb_ms)
-            heard.append(audible_ms(response))
-        added = [h - b for h, b in zip(http[5:], bare[5:], strict=True)]
-        result["added_latency_ms"] = {
-            "bare worker, first chunk": statistics.median(bare[5:]),
-            "HTTP TTFA": statistics.median(http[5:]),
-            "HTTP audible": statistics.median(heard[5:]),
-            "added (paired, median)": statistics.median(added),
-            "added (paired, p95)": float(np.percentile(added, 95)),
-            "rounds": rounds,
-        }
-        result["by_length"] = await by_length(connection, max(5, rounds // 10))
-        await connection.close()
+        result: dict[str, Any] = {"added_latency_ms": await added(server, engine, rounds)}
+        result["by_length"] = await by_length(server, max(5, rounds // 10))
     engine.close()
     return result
 
 
-async def by_length(connection: Connection, rounds: int) -> list[dict[str, float]]:
-    rows: dict[int, list[tuple[float, float]]] = {length: [] for length in LENGTHS}
-    for n in range(rounds):
-        for length in LENGTHS:  # interleaved
-            first = await first_audio(connection, text_of(length, n))
-            rows[length].append(first)
-    return [
-        {
-            "characters": length,
-            "TTFA ms": statistics.median(ttfa for ttfa, _ in measured),
-            "audible ms": statistics.median(audible for _, audible in measured),
-            "audible max ms": max(audible for _, audible in measured),
-        }
-        for length, measured in rows.items()
-    ]
-
-
-async def first_audio(connection: Connection, text: str) -> tuple[float, float]:
-    """TTFA and audible TTFA in ms; a long answer is cut off after its first two seconds."""
-    response = await connection.speech(max_bytes=4 * RATE, input=text, voice="af_heart", response_format="pcm")
-    assert response.status == 200
-    return response.ttfb_ms, audible_ms(response)
-
-
 def main() -> None:
     options = arguments(__doc__, rounds=200)
-    result, others = quiet(lambda: asyncio.run(run(options.rounds)))
+    result, others = quiet(lambda: uvloop.run(run(options.rounds)))
     report = Report("added latency: espeak, pcm, loopback, one warm connection", others)
     report.figures(result["added_latency_ms"])
     report.rows(result["by_length"])

@@ -19,7 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from client import Connection
+from firstaudio.bench.exchange import Exchange, FailureKind, SpeakError
+from firstaudio.bench.targets.connection import Connection, request_head, split_url, with_body
+from firstaudio.bench.targets.openai import PATH
+from firstaudio.bench.targets.wire import Limits
 from firstaudio.cli.main import main as firstaudio
 from firstaudio.clock import now_ns
 from firstaudio.server.service import Service
@@ -29,6 +32,7 @@ from serve import serve
 PROBE_S = 0.001
 FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
 OUT = "LOOP_LAG_FILE"
+ENOUGH = Limits(body=2_000_000)
 TEXT = "A sentence that is spoken while many others are, and while long ones wait. " * 14
 
 
@@ -55,14 +59,20 @@ def serve_with_probe() -> None:
         Path(os.environ[OUT]).write_text(json.dumps(lags_ms))
 
 
-async def until(seconds: float, url: str, **request: Any) -> int:
-    """Ask for the same again and again; the number of answers."""
-    connection = Connection(url)
+async def until(seconds: float, url: str, **fields: Any) -> int:
+    """Ask for the same again and again, hanging up on long answers; the number of answers."""
+    origin, _ = split_url(url)
+    head = request_head("POST", PATH, origin, {"Content-Type": "application/json"})
+    request, connection = with_body(head, json.dumps(fields).encode()), Connection(origin, ENOUGH)
     end, answers = asyncio.get_running_loop().time() + seconds, 0
     while asyncio.get_running_loop().time() < end:
-        await connection.speech(keep_body=False, max_bytes=2_000_000, **request)
+        try:
+            await connection.send(request, Exchange())
+        except SpeakError as error:
+            if error.failure.kind not in (FailureKind.ENDLESS, FailureKind.DISCONNECTED):
+                raise
         answers += 1
-    await connection.close()
+    connection.close()
     return answers
 
 

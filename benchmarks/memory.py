@@ -2,53 +2,66 @@
 
     python benchmarks/memory.py [--chars 100000] [--seconds 30] [--json FILE]
 
-The reader takes one chunk (at most 200 ms of audio) every 100 ms, about twice the pace of speech, for `--seconds`,
-then goes away; the figure is the growth of the server's process tree from just before the request to its peak.
+The reader takes 200 ms of audio every 100 ms, about twice the pace of speech, for `--seconds`, then goes away; the
+figure is the growth of the server's process tree from just before the request to its peak.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from typing import Any
 
-from client import Connection
+from firstaudio.bench.harness import speak_once
+from firstaudio.bench.machine.resources import MB, ServerResources
+from firstaudio.bench.targets.openai import make
+from firstaudio.bench.utterance import Utterance
 from report import Report, arguments
 from serve import Server, serve
 
-
-async def watch(server: Server, peak: list[float]) -> None:
-    while True:
-        peak[0] = max(peak[0], server.rss_mb())
-        await asyncio.sleep(0.1)
+STEP_BYTES = 9600  # 200 ms of pcm
+INTERVAL_S = 0.1
+BUFFER_BYTES = 16384  # or the kernel would read ahead for us by megabytes
 
 
-async def run(server: Server, chars: int, seconds: int) -> dict[str, Any]:
-    connection = Connection(server.url)
+def read_slowly(server: Server, text: str, seconds: int) -> int:
+    """Bytes of the answer that were read, its head included."""
+    asker, _ = make(server.spec())
+    num_bytes, end = 0, time.monotonic() + seconds
+    with socket.socket() as reader:
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+        reader.connect((asker.origin.host, asker.origin.port))
+        reader.sendall(asker.request(Utterance(text)))
+        while time.monotonic() < end:
+            data = reader.recv(STEP_BYTES, socket.MSG_WAITALL)
+            assert num_bytes or data.startswith(b"HTTP/1.1 200 "), data[:300]
+            assert len(data) == STEP_BYTES, f"the answer ended after {num_bytes + len(data)} bytes: use a longer text"
+            num_bytes += len(data)
+            time.sleep(INTERVAL_S)
+    return num_bytes
+
+
+def run(server: Server, chars: int, seconds: int) -> dict[str, Any]:
     text = "The reader is slow, and the text is long. " * (chars // 42)
-    await connection.speech(input=text[:2000], voice="af_heart", response_format="pcm")
-    before = server.rss_mb()
-    peak = [before]
-    watcher = asyncio.create_task(watch(server, peak))
-    response = await connection.speech(
-        read_delay_s=0.1, max_bytes=seconds * 96_000, input=text, voice="af_heart", response_format="pcm"
-    )
-    watcher.cancel()
-    assert response.status == 200, bytes(response.body[:300])
-    await connection.close()
+    asyncio.run(speak_once(server.spec(), text[:2000]))
+    with ServerResources(server.pid, lambda: 0, INTERVAL_S) as server_side:
+        num_bytes = read_slowly(server, text, seconds)
+    rss_mb = [sample.rss / MB for sample in server_side.samples]
     return {
         "characters": len(text),
         "seconds": seconds,
-        "before MB": before,
-        "peak MB": peak[0],
-        "growth MB": peak[0] - before,
-        "read MB": sum(response.sizes) / 1e6,
+        "before MB": rss_mb[0],
+        "peak MB": max(rss_mb),
+        "growth MB": max(rss_mb) - rss_mb[0],
+        "read MB": num_bytes / MB,
     }
 
 
 def main() -> None:
     options = arguments(__doc__, chars=100_000, seconds=30)
     with serve("--max-input-chars", "100000") as server:
-        result = asyncio.run(run(server, options.chars, options.seconds))
+        result = run(server, options.chars, options.seconds)
     report = Report("memory while streaming to a slow reader", "memory does not depend on what others do")
     report.rows([result])
     report.save(options.json, result)

@@ -11,19 +11,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import psutil
+from firstaudio.bench.spec import TargetSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    url: str
-    process: psutil.Process
+    """A running server.
 
-    def rss_mb(self) -> float:
-        """Resident memory of the server and its workers, in MB."""
-        processes = [self.process, *self.process.children(recursive=True)]
-        return sum(process.memory_info().rss for process in processes) / 1e6
+    Attributes:
+        url: Where it listens.
+        pid: Root of its process tree.
+    """
+
+    url: str
+    pid: int
+
+    def spec(self, **changes: Any) -> TargetSpec:
+        """It as a target: streamed pcm, unless changed."""
+        return TargetSpec("openai", self.url, "firstaudio", container="pcm").replace(**changes)
 
 
 @contextmanager
@@ -36,7 +43,7 @@ def serve(*flags: str, script: Path | None = None) -> Iterator[Server]:
         url = _ready_url(process)
         # Keep reading what it says, so that a full pipe never blocks it.
         threading.Thread(target=deque, args=(process.stderr, 0), daemon=True).start()
-        yield Server(url, psutil.Process(process.pid))
+        yield Server(url, process.pid)
     finally:
         process.terminate()
         process.wait(60)

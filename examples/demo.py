@@ -1,86 +1,91 @@
 """Start the server on the embedded engine, speak a text into a file, measure what a listener would hear, print it.
 
-Run by `make demo`; `python examples/demo.py [--out FILE] [TEXT]` by hand. The exit code is 1 when a stream stalled.
+Run by `make demo`; `python examples/demo.py [--out FILE] [TEXT]` by hand. The harness measures, so every figure is as
+docs/metrics.md says, and the session with every raw stamp is kept. The exit code is 1 when a stream stalled or failed.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import statistics
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
 
-import numpy as np
 from rich.console import Console
-from rich.table import Table
 
-from firstaudio.audio.onset import find_onset
-from firstaudio.audio.playback import preroll_needed_ns, time_to_gapless_play_ns
+from firstaudio.audio.chunk import to_int16
+from firstaudio.audio.encode import wav_header
+from firstaudio.bench.figures.metrics import value
+from firstaudio.bench.harness import speak_once
+from firstaudio.bench.modes.plans import workload
+from firstaudio.bench.modes.setup import PLANS, Setup
+from firstaudio.bench.record import RequestRecord, measured
+from firstaudio.bench.report.console import table
+from firstaudio.bench.report.figures import estimate, number, quantile
+from firstaudio.bench.result import CellResult
+from firstaudio.bench.run import Runner, RunOptions
+from firstaudio.bench.sessions.store import free_name
+from firstaudio.bench.spec import TargetSpec
+from firstaudio.bench.workload import Goals
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
-from client import Connection, Response
 from serve import serve
 
-RATE = 24_000  # of `pcm`
-TEXTS = {
-    "short": "Hello, and welcome.",
-    "medium": "This server starts to speak as soon as it has the first clause, and it keeps ahead of you from then on.",
-    "long": "A listener never waits for the end of a text. " * 100,
-}
-REPEATS = 9
+CLASSES = ("short", "medium", "long")
+SESSIONS = Path("out")
+HEADER = ("text", "characters", "audio", "TTFA", "audible", "TTGP", "RTF", "stalled")
 GREETING = (
     "Hello! You are listening to firstaudio. By the time you read this line, "
     "the first words had long been on their way."
 )
+LEGEND = """
+TTFA: request sent to first audio byte. Audible: to the first sound for someone who plays at once.
+TTGP: earliest press of play that never stalls. RTF: time for the whole answer over its audio."""
 
 
-class Heard:
-    """What a player that starts at once makes of one response of raw pcm."""
-
-    def __init__(self, response: Response) -> None:
-        if response.status != 200 or not response.complete:
-            raise SystemExit(f"the server answered {response.status}: {bytes(response.body[:300])!r}")
-        self.pcm = np.frombuffer(response.body, np.int16)
-        durations = [size * 1_000_000_000 // (2 * RATE) for size in response.sizes]
-        self.ttfa_ms = response.ttfb_ms  # pcm has no header: the first byte is audio
-        self.audio_s = len(self.pcm) / RATE
-        self.rtf = (response.arrivals_ns[-1] - response.sent_ns) / 1e9 / self.audio_s
-        self.ttgp_ms = time_to_gapless_play_ns(response.arrivals_ns, durations, response.sent_ns) / 1e6
-        self.preroll_ms = preroll_needed_ns(response.arrivals_ns, durations) / 1e6
-        onset = find_onset(self.pcm, RATE)
-        if onset is None:
-            raise SystemExit("the server sent silence")
-        ends = np.cumsum(response.sizes) // 2
-        arrival_ns = response.arrivals_ns[int(np.searchsorted(ends, onset, side="right"))]
-        first_ns = response.arrivals_ns[0]
-        self.audible_ms = max(self.ttfa_ms + onset / RATE * 1000, self.ttfa_ms + (arrival_ns - first_ns) / 1e6)
+async def measure(spec: TargetSpec, pid: int) -> Runner:
+    """One session with a cell per text class, one listener; saved."""
+    work = workload("ttfa", Setup(spec, requests=PLANS["demo"]))
+    options = RunOptions(SESSIONS, free_name(SESSIONS, "demo"), server_pid=pid, command=tuple(sys.argv))
+    runner = Runner(work, options)
+    try:
+        for cell in work.cells:
+            if cell.axes.get("text_class") in CLASSES:
+                await runner.run(cell)
+        runner.finish()
+    finally:
+        await runner.close()
+    return runner
 
 
-async def measure(url: str, text: str) -> tuple[bytes, Table, int]:
-    """`text` as WAV, the table of what was heard, and the number of responses that would have stalled."""
-    connection = Connection(url)
-    await connection.speech(input="Warm up the connection.", voice="af_heart", response_format="pcm")
-    table = Table(title=f"what a listener on this machine hears (median of {REPEATS} requests)")
-    for column in ("text", "characters", "audio s", "TTFA ms", "audible ms", "TTGP ms", "RTF", "stalled"):
-        table.add_column(column, justify="left" if column == "text" else "right")
-    stalled = 0
-    for name, sample in TEXTS.items():
-        heard = [
-            Heard(await connection.speech(input=sample, voice="af_heart", response_format="pcm"))
-            for _ in range(REPEATS)
-        ]
-        stalls = sum(one.preroll_ms > 0 for one in heard)
-        stalled += stalls
-        figures = [
-            statistics.median(getattr(h, n) for h in heard) for n in ("audio_s", "ttfa_ms", "audible_ms", "ttgp_ms")
-        ]
-        rtf = statistics.median(h.rtf for h in heard)
-        table.add_row(name, str(len(sample)), *(f"{f:.1f}" for f in figures), f"{rtf:.4f}", f"{stalls} of {REPEATS}")
-    spoken = await connection.speech(input=text, voice="af_heart", response_format="wav", stream=False)
-    await connection.close()
-    return bytes(spoken.body), table, stalled
+def rows(cells: Sequence[CellResult], records: Sequence[RequestRecord]) -> Iterator[tuple[str, ...]]:
+    """One per text class: medians, but means of the texts' lengths."""
+    for cell in cells:
+        spoken = [record for record in measured(records) if record.cell == cell.name]
+        medians = [estimate(quantile(cell, name, "p50"), "ms") for name in ("ttfa_ms", "audible_ttfa_ms", "ttgp_ms")]
+        yield (
+            str(cell.axes["text_class"]),
+            f"{fmean(len(record.text) for record in spoken):.0f}",
+            number(fmean(record.audio_s or 0.0 for record in spoken), "s"),
+            *medians,
+            estimate(quantile(cell, "rtf", "p50")),
+            f"{sum(map(stalled, spoken))} of {len(spoken)}",
+        )
+
+
+def stalled(record: RequestRecord) -> bool:
+    """Whether someone who played at once would have heard a gap, or nothing at all."""
+    return not record.ok or value("preroll_ms", record, Goals()) != 0
+
+
+def speak(spec: TargetSpec, text: str, path: Path) -> None:
+    """`text` into a WAV file, untimed."""
+    pcm, sample_rate = asyncio.run(speak_once(spec.replace(delivery="whole", container="wav"), text))
+    samples = to_int16(pcm).astype("<i2").tobytes()
+    path.write_bytes(wav_header(sample_rate, len(samples)) + samples)
 
 
 def main() -> None:
@@ -89,14 +94,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("demo.wav"))
     arguments = parser.parse_args()
     with serve("--engine-names", "espeak") as server:
-        wav, table, stalled = asyncio.run(measure(server.url, arguments.text))
-    arguments.out.write_bytes(wav)
-    console = Console(width=100)
-    console.print(table)
-    console.print("TTFA: request sent to first audio byte. Audible: to the first sound for someone who plays at once.")
-    console.print("TTGP: earliest press of play that never stalls. RTF: time for the whole answer over its audio.")
-    console.print(f"{arguments.out}: {arguments.text[:200]!r}")
-    sys.exit(1 if stalled else 0)
+        speak(server.spec(), arguments.text, arguments.out)
+        runner = asyncio.run(measure(server.spec(), server.pid))
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"What a listener on this machine hears (medians of {PLANS['demo']} requests each)\n", style="bold")
+    console.print("\n".join(table(HEADER, list(rows(runner.session.cells, runner.records)))), markup=False)
+    console.print(LEGEND)
+    if reasons := runner.session.reasons:
+        console.print(f"Not to be quoted, for {len(reasons)} reasons as: {reasons[0]}", style="yellow", markup=False)
+    console.print(f"{arguments.out}: {arguments.text[:200]!r}\n{runner.folder}: every stamp", markup=False)
+    sys.exit(any(map(stalled, measured(runner.records))))
 
 
 if __name__ == "__main__":
