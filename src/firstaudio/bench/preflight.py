@@ -23,6 +23,7 @@ HOPELESS = frozenset(
         FailureKind.UNAUTHORIZED,
         FailureKind.NOT_FOUND,
         FailureKind.TIMEOUT,
+        FailureKind.ENDLESS,
         FailureKind.NO_SAMPLE_RATE,
         FailureKind.PROTOCOL,
     }
@@ -66,17 +67,28 @@ async def preflight(target: Target, cell: Cell, text: str = TEXT) -> Preflight:
 async def _ask(target: Target, cell: Cell, text: str, index: int) -> tuple[RequestRecord, Heard]:
     utterance = Utterance(text, "custom", cell.voice, cell.speed, cell.language)
     exchange = Exchange(scheduled_ns=now_ns(), dispatched_ns=now_ns())
+    exchange.failure = await _failure(target, utterance, exchange, cell.target.timeout_s)
+    if exchange.failure is not None:
+        exchange.arrivals_ns.clear()  # what came with it is in no figure, and an endless answer takes long to read
+        exchange.pieces.clear()
+    return to_record(Taken(utterance, exchange, "warmup", client=0, index=index), cell, target.reading)
+
+
+async def _failure(target: Target, utterance: Utterance, exchange: Exchange, timeout_s: float) -> Failure | None:
+    limit = asyncio.timeout(timeout_s)
     try:
-        async with asyncio.timeout(cell.target.timeout_s):
+        async with limit:
             channel = await target.open()
             try:
                 await channel.speak(utterance, exchange)
             finally:
                 await channel.close()
     except SpeakError as error:
-        exchange.failure = error.failure
-    except TimeoutError:
+        return error.failure
+    except Exception as error:  # noqa: BLE001 - a target is foreign code
+        if not limit.expired():
+            return Failure(FailureKind.TARGET_ERROR, f"the target raised {type(error).__name__}: {error}")
         came = "nothing" if not exchange.pieces else f"{sum(map(len, exchange.pieces))} bytes"
-        message = f"no complete answer within {cell.target.timeout_s:g} s ({came} arrived); raise the timeout"
-        exchange.failure = Failure(FailureKind.TIMEOUT, message)
-    return to_record(Taken(utterance, exchange, "warmup", client=0, index=index), cell, target.reading)
+        message = f"no complete answer within {timeout_s:g} s ({came} arrived); raise the timeout"
+        return Failure(FailureKind.TIMEOUT, message)
+    return None
