@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 from firstaudio.audio.chunk import Pcm, to_int16
@@ -43,7 +44,7 @@ class ClipKeeper:
     """
 
     def __init__(self, folder: Path, num_clips: int) -> None:
-        self._folder = folder
+        self._folder, self._num_clips = folder, num_clips
         self._share = -(-num_clips // len(NOTABLE))
         self._best: dict[str, list[_Candidate]] = {why: [] for why in NOTABLE}
         self._count = 0
@@ -60,14 +61,14 @@ class ClipKeeper:
                     heapq.heappop(self._best[why])
 
     def write(self) -> list[Clip]:
-        """Write each answer once, the most notable first."""
+        """Write each answer once, the most notable first: the first of every reason, then the second ones."""
         clips: list[Clip] = []
         written: set[int] = set()
-        for why, candidates in self._best.items():
-            for candidate in sorted(candidates, reverse=True):
-                if candidate.number not in written:
-                    written.add(candidate.number)
-                    clips.append(self._write(candidate, why))
+        ranks = zip_longest(*(sorted(candidates, reverse=True) for candidates in self._best.values()))
+        for why, candidate in (pair for rank in ranks for pair in zip(self._best, rank, strict=True)):
+            if candidate and candidate.number not in written and len(clips) < self._num_clips:
+                written.add(candidate.number)
+                clips.append(self._write(candidate, why))
         return clips
 
     def _write(self, candidate: _Candidate, why: str) -> Clip:
