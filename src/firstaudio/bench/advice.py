@@ -86,12 +86,14 @@ def _stalls(cells: Sequence[CellResult], _: Mapping[str, Any], goals: Goals) -> 
         preroll = cell.distributions.get("preroll_ms")
         if preroll is None or not cell.ok:
             continue
-        quantile = preroll.quantiles["p95"] if preroll.quantiles["p95"].value is not None else preroll.median
+        known = preroll.quantiles["p95"].value is not None
+        quantile = preroll.quantiles["p95"] if known else preroll.median
+        part, listeners = ("95 %", "19 of 20 listeners") if known else ("half", "every second listener")
         if quantile.value is not None and quantile.value > goals.buffer_ms:
             yield Advice(
                 action=f"let players of {cell.name} buffer {quantile.value:.0f} ms first, or lower the load",
-                evidence=f"95 % of the answers play without a stall only after {quantile.value:.0f} ms of buffer",
-                gain="no stalls for 19 of 20 listeners",
+                evidence=f"{part} of the answers play without a stall only after {quantile.value:.0f} ms of buffer",
+                gain=f"no stalls for {listeners}",
             )
 
 
@@ -109,11 +111,12 @@ def _slower_than_speech(cells: Sequence[CellResult], _: Mapping[str, Any], __: G
 
 def _knee(cells: Sequence[CellResult], _: Mapping[str, Any], __: Goals) -> Iterator[Advice]:
     """Where more listeners no longer bring more audio per second, but a longer wait."""
-    levels = sorted((c for c in cells if c.ok and set(c.axes) == {"concurrency"}), key=lambda c: c.axes["concurrency"])
-    for lower, upper in pairwise(levels):
-        before, after = lower.totals.get("asps"), upper.totals.get("asps")
-        few, many = lower.axes["concurrency"], upper.axes["concurrency"]
-        waits = [cell.distributions["ttfa_ms"].median.value or 0.0 for cell in (lower, upper)]
+    levels = {
+        c.axes["concurrency"]: c for c in cells if c.ok and set(c.axes) == {"concurrency"}
+    }  # the last word on each
+    for few, many in pairwise(sorted(levels, key=float)):
+        before, after = levels[few].totals.get("asps"), levels[many].totals.get("asps")
+        waits = [cell.distributions["ttfa_ms"].median.value or 0.0 for cell in (levels[few], levels[many])]
         if before and after and after < before * KNEE_GAIN and waits[1] - waits[0] > KNEE_WAIT_MS:
             yield Advice(
                 action=f"admit about {few} requests at once and let the others wait or be refused",
