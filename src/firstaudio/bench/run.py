@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Coroutine, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
 from firstaudio.bench.clips import ClipKeeper
 from firstaudio.bench.figures.aggregate import summarise
@@ -32,6 +33,8 @@ from firstaudio.bench.texts import TextSource
 from firstaudio.bench.workload import Cell, Workload
 from firstaudio.clock import now_ns
 
+_T = TypeVar("_T")
+
 FLOOR_LIMIT_MS = 5.0  # a client whose own p99 is above gets help from further processes
 
 
@@ -47,6 +50,7 @@ class RunOptions:
         floor: Measure the client floor.
         server_pid: Root of the process tree whose CPU and memory are watched; None: none.
         num_clips: How many notable answers keep their audio.
+        reports: Whether CSV, plots, Markdown and HTML are written beside the session.
         command: What reproduces the run.
     """
 
@@ -57,6 +61,7 @@ class RunOptions:
     floor: bool = True
     server_pid: int | None = None
     num_clips: int = 6
+    reports: bool = True
     command: tuple[str, ...] = ()
 
 
@@ -122,6 +127,17 @@ class Runner:
     def stop(self) -> None:
         """End the running cell as soon as possible; what was measured is kept."""
         self._stop.set()
+
+    async def until_stopped(self, work: Coroutine[Any, Any, _T]) -> _T | None:
+        """What the work gives; None when someone asks to stop before it has, and then it is cancelled."""
+        task, stop = asyncio.ensure_future(work), asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+            return task.result() if task.done() else None
+        finally:
+            task.cancel()
+            stop.cancel()
+            await asyncio.gather(task, stop, return_exceptions=True)
 
     async def run_all(self) -> None:
         """Every cell of the workload, in order."""
@@ -226,7 +242,8 @@ class Runner:
         rates = (load.arrival, load.rate_per_s, load.start_rate_per_s) if load.arrival != "closed" else ()
         key = (cell.target.kind, cell.target.delivery, cell.target.connections, load.concurrency, *rates)
         if key not in self._kept.floors:
-            self._kept.floors[key] = await self._measured_floor(cell, workers)
+            found = await self.until_stopped(self._measured_floor(cell, workers))
+            self._kept.floors[key] = found or (None, workers)
         return self._kept.floors[key]
 
     async def _measured_floor(self, cell: Cell, workers: int) -> tuple[Floor | None, int]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
-from firstaudio.bench.discovery.discover import Discovery, discover, list_voices
+from firstaudio.bench.discovery.discover import discover, list_voices
+from firstaudio.bench.exchange import FailureKind, SpeakError
 from firstaudio.bench.modes.execute import execute
 from firstaudio.bench.modes.setup import Setup
 from firstaudio.bench.progress import Progress
@@ -13,21 +15,34 @@ from firstaudio.bench.run import Runner, RunOptions
 from firstaudio.bench.sessions.session import Session
 from firstaudio.bench.spec import TargetSpec
 from firstaudio.bench.workload import Workload
+from firstaudio.errors import BenchError
 
 DEFAULT_NUM_VOICES = 3
 
 
 async def run_discovery(
-    url: str, token: str | None, timeout_s: float, options: RunOptions, progress: Progress
-) -> tuple[Session, list[Path], Discovery]:
-    """Look, and keep what was found as the finding "discovery". Raises BenchError when nobody answers."""
-    found = await discover(url, token=token, timeout_s=timeout_s)
+    url: str, token: str | None, timeout_s: float, options: RunOptions, progress: Progress, **how: Any
+) -> tuple[Session, list[Path]]:
+    """Look, and keep what was found as the finding "discovery"; "preflight" says why nobody answered."""
 
     async def body(runner: Runner) -> None:
-        runner.session.findings["discovery"] = asdict(found)
+        try:
+            found = await runner.until_stopped(discover(url, token=token, timeout_s=timeout_s))
+        except BenchError as error:
+            runner.session.findings["preflight"] = {"kind": _kind(error), "message": error.message}
+            return
+        if found is not None:
+            runner.session.findings["discovery"] = asdict(found)
 
-    session, files = await execute(Workload("discover", ()), options, progress, body=body)
-    return session, files, found
+    return await execute(Workload("discover", ()), options, progress, body=body, **how)
+
+
+def _kind(error: BenchError) -> FailureKind:
+    """Why nobody answered."""
+    cause = error.__cause__
+    if isinstance(cause, SpeakError):
+        return cause.failure.kind
+    return FailureKind.UNREACHABLE if isinstance(cause, OSError) else FailureKind.PROTOCOL
 
 
 async def voices_of(spec: TargetSpec, timeout_s: float) -> tuple[str, ...]:

@@ -56,6 +56,8 @@ async def execute(
         raise
     finally:
         await runner.close()
+    if not options.reports:
+        return session, []
     return session, write_reports(session, runner.folder, list(runner.records))
 
 
@@ -86,23 +88,26 @@ async def run_ab(
 
     async def body(runner: Runner) -> None:
         taken = await ab.run_rounds(runner, a, b, rounds, requests)
-        runner.session.findings["ab"] = ab.verdict(taken, a, b)
+        if taken:
+            runner.session.findings["ab"] = ab.verdict(taken, a, b)
 
     probes = (a.cell("A"), b.cell("B"))
     return await execute(Workload("ab", (), a.goals), options, progress, body=body, probes=probes, **how)
 
 
 async def _speaks(runner: Runner, probes: tuple[Cell, ...]) -> bool:
-    """Whether every target answers; what the first request of each took is noted."""
+    """Whether every target answers, and nobody stops; what the first request of each took is noted."""
     first = runner.session.findings.setdefault("first_request", {})
     for cell in probes:
         runner.session.targets.setdefault(cell.target.name, cell.target.public())
         try:
-            answer = await preflight(runner.target(cell), cell)
+            answer = await runner.until_stopped(preflight(runner.target(cell), cell))
         except PreflightError as error:
             runner.session.findings["preflight"] = {"kind": error.failure.kind, "message": error.failure.message}
             return False
-        first[cell.target.name] = _first_figures(answer.record)
+        if answer is None:
+            return False
+        first.setdefault(cell.target.name, _first_figures(answer.record))  # later ones find a server that is warm
     return True
 
 

@@ -17,7 +17,7 @@ def server(setup: Setup) -> Iterator[Cell]:
     if setup.arrival == "closed":
         return setup.at_levels()
     rate = f"{setup.rate_per_s:g}/s" if setup.rate_per_s else setup.arrival
-    return iter([setup.cell(f"{setup.arrival} {rate}", setup.levels[0], rate_per_s=setup.rate_per_s or 0.0)])
+    return iter([setup.cell(f"{setup.arrival} {rate}", max(setup.levels), rate_per_s=setup.rate_per_s or 0.0)])
 
 
 def voices(setup: Setup) -> Iterator[Cell]:
