@@ -71,6 +71,7 @@ def _later(verb: str) -> Callable[[SimpleNamespace], None]:
             if error.name and error.name.startswith("firstaudio"):
                 raise
             raise MissingExtraError("firstaudio bench", "bench") from error
+        verbs.check(flags)
         getattr(verbs, verb)(flags)
 
     run.__name__, run.__doc__ = verb, VERBS[verb][0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -21,7 +20,9 @@ from firstaudio.bench.exchange import FailureKind
 from firstaudio.bench.report.console import print_session
 from firstaudio.bench.run import Runner, RunOptions
 from firstaudio.bench.sessions.session import Session
-from firstaudio.bench.sessions.store import check_name, free_name
+from firstaudio.bench.sessions.store import RECORDS, check_name, free_name
+from firstaudio.bench.spec import SECRET
+from firstaudio.cli.bench.judge import UsageError, usage
 from firstaudio.cli.bench.progress import shown
 
 EXIT_OK, EXIT_ERROR, EXIT_INVALID, EXIT_NOT_STARTED, EXIT_MISSED, EXIT_INTERRUPTED = 0, 1, 2, 3, 99, 130
@@ -46,9 +47,10 @@ class Outcome:
 
 
 def run_options(flags: SimpleNamespace, default_name: str) -> RunOptions:
-    """How, from the flags. Raises BenchError for a bad or existing session name."""
+    """How, from the flags. Raises UsageError for a bad or existing session name."""
     output_dir = Path(flags.output_dir)
-    name = check_name(flags.session_name) if flags.session_name else free_name(output_dir, default_name)
+    with usage():
+        name = _new_name(flags, output_dir) if flags.session_name else free_name(output_dir, default_name)
     return RunOptions(
         output_dir=output_dir,
         name=name,
@@ -56,24 +58,41 @@ def run_options(flags: SimpleNamespace, default_name: str) -> RunOptions:
         workers=flags.workers,
         floor=flags.floor,
         server_pid=flags.server_pid,
+        reports=flags.reports,
         command=reproduces(sys.argv),
     )
 
 
+def _new_name(flags: SimpleNamespace, output_dir: Path) -> str:
+    name = check_name(flags.session_name)
+    if (output_dir / name).exists() and not flags.overwrite:
+        raise UsageError(f"there is a session {name} in {output_dir} already: choose another name, or --overwrite it")
+    return name
+
+
 def reproduces(argv: list[str]) -> tuple[str, ...]:
-    """The command line without its secrets."""
-    hidden, result = False, [Path(argv[0]).name]
+    """The command line without its secrets: tokens, and what stands in headers."""
+    result, flag = ["firstaudio"], ""
     for argument in argv[1:]:
-        flag = argument.partition("=")[0]
-        secret = flag == "--token"
-        result.append("***" if hidden else f"{flag}=***" if secret and "=" in argument else argument)
-        hidden = secret and "=" not in argument
+        name, equals, value = argument.partition("=")
+        if flag:
+            result.append(SECRETS[flag](argument))
+        else:
+            result.append(f"{name}={SECRETS[name](value)}" if name in SECRETS and equals else argument)
+        flag = name if not flag and name in SECRETS and not equals else ""
     return tuple(result)
+
+
+SECRETS: dict[str, Callable[[str], str]] = {
+    "--token": lambda _: SECRET,
+    "--header": lambda header: f"{header.partition(':')[0]}: {SECRET}",
+}
 
 
 def measure(flags: SimpleNamespace, measurement: Measurement) -> Outcome:
     """Run a session; the first Ctrl-C ends it early and keeps what there is, the second one at once."""
-    parse_gates(flags.fail_on, changes=False)  # before anything runs
+    with usage():
+        parse_gates(flags.fail_on, changes=False)  # before anything runs
     stopped: list[Runner] = []
 
     async def main() -> tuple[Session, list[Path]]:
@@ -121,19 +140,38 @@ def finish(flags: SimpleNamespace, outcome: Outcome) -> None:
         print_session(session, Console(width=None if sys.stdout.isatty() else WIDTH))
     for sentence in missed:
         print(f"missed: {sentence}", file=sys.stderr)
-    if outcome.files:
-        folder = os.path.commonpath([*(str(file.parent) for file in outcome.files)])
-        print(f"saved in {folder}: {', '.join(sorted(file.name for file in outcome.files))}", file=sys.stderr)
-    raise typer.Exit(exit_code(session, missed, outcome.interrupted))
+    names = [f"{session.name}.json", *sorted(file.name for file in outcome.files)]
+    print(f"saved in {Path(flags.output_dir) / session.name}: {', '.join(names)}", file=sys.stderr)
+    code = exit_code(session, missed, outcome.interrupted)
+    if code in (EXIT_ERROR, EXIT_INVALID, EXIT_NOT_STARTED):
+        print(f"firstaudio: {why_not(session)}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def why_not(session: Session) -> str:
+    """What a session that cannot be used says to a person, in one sentence."""
+    silent = [cell for cell in session.cells if cell.ok == 0]
+    if silent and "preflight" not in session.findings:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in silent[0].failures.items()) or "none was sent"
+        return f"no request succeeded in {', '.join(cell.name for cell in silent)} ({kinds}): see {RECORDS}"
+    if not session.reasons:
+        return "nothing that speaks was found: name its endpoint, as --path /speak --kind http"
+    more = f" (and {len(session.reasons) - 1} more reasons)" if len(session.reasons) > 1 else ""
+    sentence = session.reasons[0] + more
+    return sentence if "preflight" in session.findings else f"the session is INVALID: {sentence}"
 
 
 def exit_code(session: Session, missed: list[str], interrupted: bool = False) -> int:
-    """0 fine; 1 a cell without a single success; 2 invalid; 3 the target could not be reached; 99 a target missed."""
+    """0 fine; 1 a cell without a single success; 2 invalid; 3 the target could not be reached; 99 a target missed.
+
+    130, when a person has ended it, comes before all of them.
+    """
     if interrupted:
         return EXIT_INTERRUPTED
     if failure := session.findings.get("preflight"):
         return EXIT_NOT_STARTED if failure["kind"] == FailureKind.UNREACHABLE else EXIT_ERROR
-    if any(cell.ok == 0 for cell in session.cells):
+    found = session.findings.get("discovery")
+    if any(cell.ok == 0 for cell in session.cells) or (found and not any(e["works"] for e in found["endpoints"])):
         return EXIT_ERROR
     if not session.valid:
         return EXIT_INVALID

@@ -10,23 +10,19 @@ from typing import Any
 
 from firstaudio.bench.modes.setup import PLANS, Setup
 from firstaudio.bench.spec import KINDS, Delivery, TargetSpec
-from firstaudio.bench.targets.make import parse_target
+from firstaudio.bench.targets.make import make_target, parse_target
+from firstaudio.bench.texts import TextSource
 from firstaudio.bench.workload import TEXT_CLASSES, Goals, Texts
-from firstaudio.errors import ConfigError
+from firstaudio.cli.bench.judge import UsageError, usage
 
 ARRIVALS = ("closed", "poisson", "constant", "ramp")
+PACED = ("elevenlabs", "wyoming")
 CONTAINERS = ("wav", "pcm", "mp3", "opus", "aac", "flac")
 MAX_CONCURRENCY = 4096
 
 
-class UsageError(ConfigError):
-    """The command line asks for something that cannot be."""
-
-    code = "usage"
-
-
 def target(flags: SimpleNamespace, url: str | None = None) -> TargetSpec:
-    """The specification of the target. Raises UsageError, BenchError."""
+    """The specification of the target, which can be made. Raises UsageError."""
     url = url or flags.url
     if not url:
         raise UsageError("--url is missing: the server to measure, as --url http://127.0.0.1:8000")
@@ -34,8 +30,15 @@ def target(flags: SimpleNamespace, url: str | None = None) -> TargetSpec:
         raise UsageError(f"--kind {flags.kind} is not known; use one of {', '.join(KINDS)}")
     if flags.format not in CONTAINERS:
         raise UsageError(f"--format {flags.format} is not known; use one of {', '.join(CONTAINERS)}")
-    if flags.timeout <= 0:
-        raise UsageError("--timeout must be positive, in seconds")
+    with usage():
+        spec = _spec(flags, url)
+        make_target(spec)  # connects to nothing yet
+    if flags.tokens_per_s is not None and spec.kind not in PACED:
+        raise UsageError(f"--tokens-per-s is for {' and '.join(PACED)}: kind {spec.kind} takes a text whole")
+    return spec
+
+
+def _spec(flags: SimpleNamespace, url: str) -> TargetSpec:
     spec = parse_target(
         f"{flags.kind}:{url}" if flags.kind and not url.startswith("cmd:") else url,
         path=flags.path,
@@ -64,12 +67,10 @@ def setup(flags: SimpleNamespace, spec: TargetSpec) -> Setup:
         raise UsageError(f"--arrival {flags.arrival} needs --rate, in requests per second")
     if not flags.concurrency or not all(1 <= level <= MAX_CONCURRENCY for level in flags.concurrency):
         raise UsageError(f"--concurrency takes levels from 1 to {MAX_CONCURRENCY}")
-    if not 0.1 <= flags.speed <= 10:
-        raise UsageError("--speed is a factor from 0.1 to 10")
-    if flags.duration is not None and flags.duration <= 0:
-        raise UsageError("--duration must be positive, in seconds")
+    if (flags.arrival == "ramp") != (flags.start_rate is not None):
+        raise UsageError("--arrival ramp and --start-rate belong together, with --rate as the end")
     voices = tuple(flags.voices) or ((flags.voice,) if flags.voice else ())
-    return Setup(
+    wish = Setup(
         target=spec,
         voices=voices,
         levels=tuple(dict.fromkeys(flags.concurrency)),
@@ -79,10 +80,13 @@ def setup(flags: SimpleNamespace, spec: TargetSpec) -> Setup:
         rate_per_s=flags.rate,
         start_rate_per_s=flags.start_rate,
         duration_s=flags.duration,
-        warmup=max(0, flags.warmup),
+        warmup=flags.warmup,
         speed=flags.speed,
         goals=Goals(ttfa_ms=flags.ttfa_target, buffer_ms=flags.buffer),
     )
+    with usage():
+        TextSource.of(wish.cell("texts"))  # there are some
+    return wish
 
 
 def _requests(flags: SimpleNamespace) -> int:

@@ -17,8 +17,13 @@ from firstaudio.bench.run import RunOptions
 from firstaudio.bench.sessions.session import Session
 from firstaudio.bench.spec import TargetSpec
 from firstaudio.bench.workload_file import read_workload
+from firstaudio.cli.bench.judge import UsageError, check, usage
 from firstaudio.cli.bench.run import finish, measure, run_async, run_options
-from firstaudio.cli.bench.translate import UsageError, setup, target
+from firstaudio.cli.bench.translate import setup, target
+from firstaudio.errors import BenchError
+
+__all__ = ["ab", "capacity", "check", "comprehensive", "demo", "discover", "full", "run", "server", "soak", "streaming"]
+__all__ += ["ttfa", "voices"]
 
 NO_TARGET = "http://127.0.0.1"  # where the verb itself starts the server that it measures
 
@@ -38,15 +43,15 @@ def server(flags: SimpleNamespace) -> None:
 
 def voices(flags: SimpleNamespace) -> None:
     """Compare the voices of a server; without --voices the first few that it lists."""
-    wish = run_async(with_default_voices(setup(flags, target(flags))))
-    if not wish.voices:
+    wish, listed = _with_voices(setup(flags, target(flags)))
+    if listed and not wish.voices:
         raise UsageError("the server lists no voices: name them, as --voices default premium")
-    _measure_mode("voices", wish, flags, "voice_comparison")
+    _measure_mode("voices", wish, flags, "voice_comparison", probes=() if listed else (wish.cell("any voice"),))
 
 
 def comprehensive(flags: SimpleNamespace) -> None:
     """Everything: streamed against whole, voices, text classes, speeds, concurrency."""
-    wish = run_async(with_default_voices(setup(flags, target(flags))))
+    wish, _ = _with_voices(setup(flags, target(flags)))
     _measure_mode("comprehensive", wish, flags, "comprehensive")
 
 
@@ -62,7 +67,7 @@ def streaming(flags: SimpleNamespace) -> None:
 
 def full(flags: SimpleNamespace) -> None:
     """Five scenarios, concurrency, the server's CPU and memory, recommendations."""
-    wish = run_async(with_default_voices(setup(flags, target(flags))))
+    wish, _ = _with_voices(setup(flags, target(flags)))
     _measure_mode("full", wish, flags, "full")
 
 
@@ -96,7 +101,8 @@ def ab(flags: SimpleNamespace) -> None:
 
 def run(flags: SimpleNamespace) -> None:
     """Run a workload that a TOML file describes."""
-    work = read_workload(Path(flags.file))
+    with usage():
+        work = read_workload(Path(flags.file))
     options = run_options(flags, Path(flags.file).stem)
     finish(flags, measure(flags, lambda how: execute(work, options, **how)))
 
@@ -105,18 +111,26 @@ def discover(flags: SimpleNamespace) -> None:
     """Find what a server offers: endpoints, voices, formats, streaming; writes discovery.json."""
     if not flags.url:
         raise UsageError("--url is missing: the server to look at, as --url http://127.0.0.1:8000")
+    target(flags)  # judges the URL
     options = run_options(flags, "discovery")
 
     async def look(how: dict[str, Any]) -> tuple[Session, list[Path]]:
-        session, files, _ = await run_discovery(flags.url, flags.token, flags.timeout, options, how["progress"])
-        return session, files
+        return await run_discovery(flags.url, flags.token, flags.timeout, options, **how)
 
     finish(flags, measure(flags, look))
 
 
-def _measure_mode(mode: str, wish: Setup, flags: SimpleNamespace, name: str) -> None:
+def _measure_mode(mode: str, wish: Setup, flags: SimpleNamespace, name: str, **more: Any) -> None:
     options = _watched(run_options(flags, name), wish.target)
-    finish(flags, measure(flags, lambda how: run_mode(mode, wish, options, **how)))
+    finish(flags, measure(flags, lambda how: run_mode(mode, wish, options, **how, **more)))
+
+
+def _with_voices(wish: Setup) -> tuple[Setup, bool]:
+    """With the first voices that the server lists, and whether it could be asked; if not, the preflight says why."""
+    try:
+        return run_async(with_default_voices(wish)), True
+    except BenchError:
+        return wish, False
 
 
 def _side(flags: SimpleNamespace, url: str, voice: str | None, name: str) -> Setup:
