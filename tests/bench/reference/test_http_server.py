@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import socket
 import struct
 import urllib.error
 import urllib.request
@@ -103,21 +104,18 @@ def test_torch_inference_gets_one_document(server: ReferenceServer):
 
 
 def test_several_requests_in_one_packet_are_answered_in_order(server: ReferenceServer):
-    host = server.url.removeprefix("http://")
-    connection = http.client.HTTPConnection(host, timeout=5)
-    connection.connect()
-    assert connection.sock is not None
     bodies = [json.dumps({"text": text, "stream": False, "response_format": "pcm"}) for text in ("abcdef", "abcdefgh")]
-    head = "POST /tts HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{}"
-    connection.sock.sendall("".join(head.format(len(body), body) for body in bodies).encode())
-    lengths = []
-    for _ in range(2):
-        with http.client.HTTPResponse(connection.sock) as response:
-            response.begin()
-            lengths.append(len(response.read()))
-    connection.close()
+    head = "POST /tts HTTP/1.1\r\nHost: x\r\nConnection: {}\r\nContent-Length: {}\r\n\r\n{}"
+    requests = [head.format(how, len(body), body) for how, body in zip(("keep-alive", "close"), bodies, strict=True)]
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=5) as connection, connection.makefile("rb") as stream:
+        connection.sendall("".join(requests).encode())
+        answers = stream.read().split(b"HTTP/1.1 200 OK\r\n")[1:]
 
-    assert lengths == [round(0.12 * RATE) * 2, round(0.16 * RATE) * 2]
+    assert [len(answer.partition(b"\r\n\r\n")[2]) for answer in answers] == [
+        round(0.12 * RATE) * 2,
+        round(0.16 * RATE) * 2,
+    ]
 
 
 def test_it_tells_what_it_offers(server: ReferenceServer):
