@@ -3,7 +3,7 @@
     python benchmarks/concurrency.py [--streams 64] [--listeners 6] [--rounds N] [--json FILE]
 
 1. espeak: requests of 500 characters over `--streams` warm connections, read as fast as they come: `--rounds` times
-   `--streams` of them, sent evenly over one second, and `--streams` at the same moment (five such bursts, together).
+   `--streams` of them, sent evenly over one second, and `--rounds` bursts of `--streams` at the same moment.
 2. synthetic engine at RTF 0.3 on two lanes: `--listeners` clients who start together, against the scheduler
    (earliest playback deadline first) and, interleaved with it, a server that runs whole requests in order of arrival.
 
@@ -37,7 +37,6 @@ SYNTHETIC = (
     *("--synthetic-capacity", "2", "--synthetic-ttfa-ms", "30", "--synthetic-step-ms", "100"),
 )
 ARRIVAL_ORDER = Path(__file__).with_name("arrival_order_server.py")
-NUM_BURSTS = 5
 
 
 def text_of(length: int, seed: int) -> str:
@@ -87,7 +86,7 @@ async def espeak(streams: int, rounds: int) -> list[dict[str, Any]]:
     with serve() as server:
         await listen(server, 4, 8, 0.1, 200)
         staggered = await listen(server, streams, streams * rounds, 1.0, 500)
-        bursts = [await listen(server, streams, streams, 0.0, 500, seed) for seed in range(1, NUM_BURSTS + 1)]
+        bursts = [await listen(server, streams, streams, 0.0, 500, seed) for seed in range(1, rounds + 1)]
     together = [record for burst in bursts for record in burst]
     return [{"starts": "staggered", **summary(staggered)}, {"starts": "same moment", **summary(together)}]
 

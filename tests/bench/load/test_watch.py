@@ -10,7 +10,7 @@ import pytest
 from firstaudio.bench.exchange import Exchange, Failure, FailureKind
 from firstaudio.bench.load.client import backoff_s
 from firstaudio.bench.load.warmup import Warmup
-from firstaudio.bench.load.watch import InFlight, Neighbours, Watch, quiet_collector
+from firstaudio.bench.load.watch import CpuTimes, InFlight, Neighbours, Watch, quiet_collector, used_s
 from firstaudio.clock import NS_PER_MS, NS_PER_S
 
 
@@ -152,3 +152,14 @@ def test_this_process_is_no_neighbour_of_its_own(monkeypatch: pytest.MonkeyPatch
 def test_without_psutil_nobody_knows_about_the_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psutil", None)
     assert Neighbours().share() is None
+
+
+def test_what_a_process_used_before_it_ended_is_known_from_its_parent() -> None:
+    """The shell used 1 s itself and was told of 3 and 20 s by two children, one of which had used 18 s before."""
+    before = {"shell": CpuTimes(5.0, 40.0), "old child": CpuTimes(17.0, 1.0)}
+    after = {"shell": CpuTimes(6.0, 63.0), "new child": CpuTimes(0.5, 0.0)}
+    assert used_s(before, after) == 1.0 + 0.5 + 3.0 + 2.0
+
+
+def test_a_process_that_nobody_waited_for_takes_nothing_off_the_others() -> None:
+    assert used_s({"gone": CpuTimes(9.0, 0.0), "there": CpuTimes(1.0, 0.0)}, {"there": CpuTimes(2.0, 0.0)}) == 1.0

@@ -254,3 +254,16 @@ async def test_the_stated_rate_is_on_the_exchange(loopback):
     answer = b"HTTP/1.1 200 OK\r\nX-Sample-Rate: 8000\r\nContent-Length: 2\r\n\r\nhi"
 
     assert PcmFormat(8000) == (await spoken(loopback, answer, container="pcm")).stated
+
+
+async def test_an_answer_that_broke_off_has_its_rate(loopback):
+    async def half(peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\nX-Sample-Rate: 8000\r\nContent-Length: 4\r\n\r\nhi")
+
+    target = make_http_target(TargetSpec("openai", await loopback.start(half), container="pcm"))
+    channel, exchange = await target.open(), Exchange()
+    with pytest.raises(SpeakError, match="in the middle of its answer"):
+        await channel.speak(PLAIN, exchange)
+
+    assert PcmFormat(8000) == exchange.stated

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from firstaudio.bench.load.watch import largest, worst
 from firstaudio.bench.record import RequestRecord, measured
 from firstaudio.bench.result import Check, ClientSide
 
@@ -38,15 +39,7 @@ def merged_client(parts: Sequence[Part]) -> ClientSide:
     sides = [part.client for part in parts]
     spans = [_busy_span(part) for part in parts]
     in_flight = sum(side.mean_in_flight * span for side, span in zip(sides, spans, strict=True))
-    return replace(
-        sides[0],
-        cpu_share=max(side.cpu_share for side in sides),
-        loop_lag_p99_ms=max(side.loop_lag_p99_ms for side in sides),
-        dispatch_lag_p99_ms=_worst(side.dispatch_lag_p99_ms for side in sides),
-        late_share=_worst(side.late_share for side in sides),
-        others_cpu_share=_worst(side.others_cpu_share for side in sides),
-        mean_in_flight=in_flight / sum(spans) if sum(spans) else sides[0].mean_in_flight,
-    )
+    return worst(sides, in_flight / sum(spans) if sum(spans) else sides[0].mean_in_flight)
 
 
 def merged_server(parts: Sequence[Part]) -> Resources | None:
@@ -57,7 +50,7 @@ def merged_server(parts: Sequence[Part]) -> Resources | None:
     longest = max(seen, key=lambda pair: len(pair[0].records))[1]
     cpu_s = sum(server["cpu_s"] or 0.0 for _, server in seen)
     audio_s = sum(record.audio_s or 0.0 for part, _ in seen for record in part.records)
-    peaks = {name: _worst(server[name] for _, server in seen) for name in ("rss_peak_mb", "uss_peak_mb")}
+    peaks = {name: largest(server[name] for _, server in seen) for name in ("rss_peak_mb", "uss_peak_mb")}
     return {**longest, **peaks, "cpu_s": cpu_s, "cpu_s_per_audio_s": cpu_s / audio_s if audio_s else None}
 
 
@@ -75,7 +68,3 @@ def _busy_span(part: Part) -> int:
     if not counted:
         return 0
     return max(r.last_byte_ns or r.dispatched_ns for r in counted) - min(r.dispatched_ns for r in counted)
-
-
-def _worst(values: Iterable[float | None]) -> float | None:
-    return max((value for value in values if value is not None), default=None)

@@ -8,7 +8,9 @@ import gc
 import os
 import time
 from array import array
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from firstaudio.clock import NS_PER_MS, NS_PER_S, Clock, now_ns
 
 TICK_S = 0.005
 LATE_NS = NS_PER_MS
+K = TypeVar("K", bound=Hashable)
 
 
 class InFlight:
@@ -109,6 +112,24 @@ class Watch:
         )
 
 
+def worst(sides: Sequence[ClientSide], mean_in_flight: float) -> ClientSide:
+    """The client of several runs as one: the worst of each figure, but for those that the caller states."""
+    return replace(
+        sides[0],
+        cpu_share=max(side.cpu_share for side in sides),
+        loop_lag_p99_ms=max(side.loop_lag_p99_ms for side in sides),
+        dispatch_lag_p99_ms=largest(side.dispatch_lag_p99_ms for side in sides),
+        late_share=largest(side.late_share for side in sides),
+        others_cpu_share=largest(side.others_cpu_share for side in sides),
+        mean_in_flight=mean_in_flight,
+    )
+
+
+def largest(figures: Iterable[float | None]) -> float | None:
+    """Of those that are known; None if none is."""
+    return max((figure for figure in figures if figure is not None), default=None)
+
+
 def _p99_ms(values_ns: np.ndarray) -> float | None:
     return float(np.percentile(values_ns, 99)) / NS_PER_MS if len(values_ns) else None
 
@@ -132,6 +153,13 @@ def quiet_collector(off: bool) -> Iterator[None]:
             gc.enable()
 
 
+class CpuTimes(NamedTuple):
+    """CPU seconds of a process, and of those of its descendants that have ended and that it has waited for."""
+
+    own_s: float
+    reaped_s: float
+
+
 class Neighbours:
     """CPU time of the processes on this machine that have nothing to do with the measurement.
 
@@ -145,16 +173,15 @@ class Neighbours:
         self._before = self._cpu_s()
 
     def share(self) -> float | None:
-        """Of the whole machine since construction, 0..1; None without psutil. Processes that ended count as idle."""
+        """Of the whole machine since construction, 0..1; None without psutil."""
         after = self._cpu_s()
         if self._before is None or after is None:
             return None
         wall_s = (now_ns() - self._began_ns) / NS_PER_S
-        used = sum(max(0.0, cpu - self._before.get(key, 0.0)) for key, cpu in after.items())
-        return used / wall_s / (os.cpu_count() or 1)
+        return used_s(self._before, after) / wall_s / (os.cpu_count() or 1)
 
-    def _cpu_s(self) -> dict[tuple[int, float], float] | None:
-        """CPU seconds by process id and time of birth."""
+    def _cpu_s(self) -> dict[tuple[int, float], CpuTimes] | None:
+        """By process id and time of birth."""
         try:
             import psutil  # type: ignore[import-untyped, unused-ignore] # ships no types
         except ModuleNotFoundError:
@@ -168,5 +195,17 @@ class Neighbours:
             with contextlib.suppress(psutil.Error):
                 if process.pid not in ours:
                     times = process.cpu_times()
-                    seconds[process.pid, process.create_time()] = times.user + times.system
+                    used = CpuTimes(times.user + times.system, times.children_user + times.children_system)
+                    seconds[process.pid, process.create_time()] = used
         return seconds
+
+
+def used_s(before: Mapping[K, CpuTimes], after: Mapping[K, CpuTimes]) -> float:
+    """CPU seconds between two readings, of processes that ended in between too, as far as their parents waited.
+
+    A parent is told what its child used in its whole life: what it had used before the first reading is taken off.
+    """
+    idle = CpuTimes(0.0, 0.0)
+    own_s = sum(max(0.0, now.own_s - before.get(key, idle).own_s) for key, now in after.items())
+    reaped_s = sum(max(0.0, now.reaped_s - before.get(key, idle).reaped_s) for key, now in after.items())
+    return own_s + max(0.0, reaped_s - sum(sum(then) for key, then in before.items() if key not in after))

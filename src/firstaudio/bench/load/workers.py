@@ -21,6 +21,7 @@ from firstaudio.bench.load.runner import deadline_s, run_load
 from firstaudio.bench.load.schedule import make_schedule
 from firstaudio.bench.load.share import Share
 from firstaudio.bench.load.taken import LoadRun, Taken
+from firstaudio.bench.load.watch import worst
 from firstaudio.bench.progress import Progress, Silent
 from firstaudio.bench.result import ClientSide
 from firstaudio.bench.spec import TargetSpec
@@ -300,23 +301,10 @@ def merge(runs: Sequence[LoadRun]) -> LoadRun:
 
 
 def _merge_clients(runs: Sequence[LoadRun], window_ns: int) -> ClientSide:
-    sides = [run.client for run in runs]
     # Each mean is over the window of its process: weighted, they are one over the common window.
     in_flight = sum(run.client.mean_in_flight * _window_ns(run.taken) for run in runs)
-    return replace(
-        sides[0],
-        cpu_share=max(side.cpu_share for side in sides),
-        loop_lag_p99_ms=max(side.loop_lag_p99_ms for side in sides),
-        dispatch_lag_p99_ms=_worst(side.dispatch_lag_p99_ms for side in sides),
-        late_share=_worst(side.late_share for side in sides),
-        mean_in_flight=in_flight / window_ns if window_ns else 0.0,
-        others_cpu_share=_worst(side.others_cpu_share for side in sides),
-        workers=len(runs),
-    )
-
-
-def _worst(figures: Any) -> float | None:
-    return max((figure for figure in figures if figure is not None), default=None)
+    merged = worst([run.client for run in runs], in_flight / window_ns if window_ns else 0.0)
+    return replace(merged, workers=len(runs))
 
 
 def _window_ns(taken: Sequence[Taken]) -> int:

@@ -80,9 +80,11 @@ class HttpChannel:
 
     async def speak(self, utterance: Utterance, exchange: Exchange) -> None:
         """Send one utterance and fill the exchange; see `Channel.speak`."""
-        await self._connection.send(self._asker.request(utterance), exchange)
+        try:
+            await self._connection.send(self._asker.request(utterance), exchange)
+        finally:  # what came of an answer that broke off can be read too
+            exchange.stated = stated_format(exchange.headers)
         raise_for_status(exchange, self._asker.origin.url)
-        exchange.stated = stated_format(exchange.headers)
 
     async def close(self) -> None:
         """Release the connection."""
