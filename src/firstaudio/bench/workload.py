@@ -56,6 +56,8 @@ class Load:
         num_requests: Measured requests; of a closed loop at least `MIN_PER_CLIENT` per client are made.
         duration_s: Measure for this long instead of `num_requests`.
         stagger_s: Over how long the clients of a closed loop start.
+        think_s: How long a client of a closed loop waits after each answer, on average: a listener who listens. Drawn
+            evenly from half to one and a half times as long, so that clients do not march in step.
         warmup_requests: At most as many unmeasured requests go before, until TTFA is stable; 0: none.
         deadline_s: For the whole cell; None: from the number of requests and their timeout.
         seed: Of the arrivals.
@@ -69,6 +71,7 @@ class Load:
     num_requests: int | None = 36
     duration_s: float | None = None
     stagger_s: float = 0.5
+    think_s: float = 0.0
     warmup_requests: int = 24
     deadline_s: float | None = None
     seed: int = 1

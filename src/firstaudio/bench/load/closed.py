@@ -7,6 +7,7 @@ unmeasured ones until the last measured answer is complete: every measured reque
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Sequence
 
 from firstaudio.bench.exchange import Exchange
@@ -51,6 +52,7 @@ class ClosedLoop:
         self._stock, self._book, self._watch = stock, book, watch
         self._share, self._finished = share, finished
         self._warmup = Warmup(len(clients) and -(-load.warmup_requests // share.count), len(clients))
+        self._rng = random.Random(f"{load.seed} {share.index}")
         self._ends_ns: int | None = None
         self._is_measuring = False
 
@@ -73,7 +75,8 @@ class ClosedLoop:
                 await client.request(taken.utterance, taken.exchange)
             finally:
                 self._end(taken)
-            await asyncio.sleep(backoff_s(taken.exchange))  # 0 lets others run, should a target never wait
+            # 0 lets others run, should a target never wait.
+            await asyncio.sleep(backoff_s(taken.exchange) + self._load.think_s * self._rng.uniform(0.5, 1.5))
 
     def _begin(self, client: Client) -> Taken:
         phase = self._phase()

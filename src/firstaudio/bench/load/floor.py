@@ -26,6 +26,7 @@ from firstaudio.errors import BenchError
 MIN_REQUESTS = 200
 MAX_OPEN_S = 1.5  # of arrivals
 DEADLINE_S = 20.0
+THINK_S = 0.025  # 40 requests a second of each client, many more than speech asks for
 CHAR_S = 0.001  # audio per character: at full speed, speech of a natural length would measure the loopback's throughput
 VOICE = "null"  # ElevenLabs has it in its address
 TEXTS = Texts(("short",), seed=0)
@@ -42,9 +43,10 @@ PROTOCOLS: dict[Kind, str] = {
 async def measure_floor(cell: Cell, workers: int = 1, num_requests: int | None = None) -> Floor | None:
     """Time to the first byte of the null server, at the cell's concurrency or arrivals.
 
-    Takes about a second. The answers are short (`CHAR_S`): what is measured is getting one, not carrying much audio. A
-    target of kind "http" is stood in for by one of kind "openai" with the same delivery: the
-    client is the same.
+    Takes a second or two. The answers are short (`CHAR_S`): what is measured is getting one, not carrying much audio.
+    Each client waits `THINK_S` before it asks again: without it, client and null server would run as fast as they can
+    and wait for each other, and the floor would be that of a client without any time left, whose runs are INVALID. A
+    target of kind "http" is stood in for by one of kind "openai" with the same delivery: the client is the same.
 
     Args:
         cell: Whose client.
@@ -87,7 +89,7 @@ def _load(load: Load, num_requests: int | None) -> Load:
     """As many clients as the cell has, or its arrivals at their highest rate."""
     number = num_requests or max(MIN_REQUESTS, MIN_PER_CLIENT * load.concurrency)
     if load.arrival == "closed":
-        plan = Load(concurrency=load.concurrency, num_requests=number)
+        plan = Load(concurrency=load.concurrency, num_requests=number, think_s=THINK_S)
     else:
         rate = _highest_rate(load)
         number = max(1, min(number, math.ceil(rate * MAX_OPEN_S)))
@@ -97,7 +99,7 @@ def _load(load: Load, num_requests: int | None) -> Load:
 
 
 def _brief(load: Load) -> Load:
-    return replace(load, stagger_s=0.0, warmup_requests=load.concurrency, deadline_s=DEADLINE_S)
+    return replace(load, stagger_s=THINK_S, warmup_requests=load.concurrency, deadline_s=DEADLINE_S)
 
 
 def _highest_rate(load: Load) -> float:

@@ -26,6 +26,7 @@ class Setup:
         arrival: Closed or open loop.
         rate_per_s: Of an open loop.
         duration_s: Instead of `requests`.
+        think_s: Pause of each client after an answer, on average.
         warmup: Unmeasured requests before each cell, at most.
         speed: Factor.
         goals: What a listener expects.
@@ -40,6 +41,7 @@ class Setup:
     rate_per_s: float | None = None
     start_rate_per_s: float | None = None
     duration_s: float | None = None
+    think_s: float = 0.0
     warmup: int = 24
     speed: float = 1.0
     goals: Goals = field(default_factory=Goals)
@@ -58,6 +60,7 @@ class Setup:
             start_rate_per_s=self.start_rate_per_s,
             num_requests=self.requests,
             duration_s=self.duration_s,
+            think_s=self.think_s,
             warmup_requests=self.warmup,
             seed=self.texts.seed,
         )

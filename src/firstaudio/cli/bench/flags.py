@@ -58,6 +58,7 @@ _flag(
     "rate", float, None, "--rate", metavar="PER_S", help="Arrivals per second of an open loop (of a ramp: at its end)."
 )
 _flag("start_rate", float, None, "--start-rate", metavar="PER_S", help="Arrivals per second where a ramp begins.")
+_flag("think", float, 0.0, "--think", metavar="S", help="Pause of each client after an answer, on average.")
 _flag("warmup", int, 24, "--warmup", help="Unmeasured requests before each level, at most.")
 _flag("ttfa_target", float, 800.0, "--ttfa-target", metavar="MS", help="Time to first audio that counts as met.")
 _flag("buffer", float, 0.0, "--buffer", metavar="MS", help="Pre-roll of the simulated player.")
@@ -91,7 +92,7 @@ ARGUMENTS: dict[str, Any] = {
 SERVER: tuple[str, ...] = ("url", "kind", "path", "method", "body", "audio", "token", "header", "model")
 SERVER += ("streaming", "sse", "format", "sample_rate", "tokens_per_s", "cold", "insecure", "timeout")
 TEXT = ("speed", "language", "text_class", "text", "text_file", "seed")
-LOAD = ("concurrency", "plan", "iterations", "duration", "arrival", "rate", "start_rate", "warmup")
+LOAD = ("concurrency", "plan", "iterations", "duration", "arrival", "rate", "start_rate", "think", "warmup")
 GOALS = ("ttfa_target", "buffer")
 SESSION = ("session_name", "output_dir", "overwrite", "workers", "floor", "server_pid", "reports", "fail_on", "json")
 

@@ -80,6 +80,7 @@ def setup(flags: SimpleNamespace, spec: TargetSpec) -> Setup:
         rate_per_s=flags.rate,
         start_rate_per_s=flags.start_rate,
         duration_s=flags.duration,
+        think_s=max(0.0, flags.think),
         warmup=flags.warmup,
         speed=flags.speed,
         goals=Goals(ttfa_ms=flags.ttfa_target, buffer_ms=flags.buffer),
