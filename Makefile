@@ -41,7 +41,7 @@ docs: $(READY)  ## write the pages that are made from the code
 	$(BIN)/python -m firstaudio.bench.figures.metrics_page > docs/metrics.md
 
 clean:  ## remove everything that was made
-	rm -rf .venv build dist out demo.wav .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist out demo.wav benchmark_sessions .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:  ## this list

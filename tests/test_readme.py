@@ -10,12 +10,12 @@ import pytest
 import soundfile
 
 README = Path(__file__).parents[1] / "README.md"
-EXAMPLE = re.compile(r"<!-- test: (shell|python) -->\n```\w+\n(.*?)```", re.DOTALL)
+EXAMPLE = re.compile(r"<!-- test: (shell|python|harness) -->\n```\w+\n(.*?)```", re.DOTALL)
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 def examples():
-    found = EXAMPLE.findall(README.read_text())
+    found = [example for example in EXAMPLE.findall(README.read_text()) if example[0] != "harness"]
     return [pytest.param(kind, code, id=f"{kind}-{n}") for n, (kind, code) in enumerate(found)]
 
 
@@ -37,7 +37,7 @@ def url():
 
 
 def test_there_are_examples_of_both_kinds():
-    assert {kind for kind, _ in EXAMPLE.findall(README.read_text())} == {"shell", "python"}
+    assert {kind for kind, _ in EXAMPLE.findall(README.read_text())} == {"shell", "python", "harness"}
 
 
 @pytest.mark.parametrize(("kind", "code"), examples())
@@ -51,3 +51,12 @@ def test_the_example_runs(kind, code, url, tmp_path):
         pcm, _ = soundfile.read(file)
         assert abs(pcm).max() > 0.05
     assert files or "bold" in done.stdout
+
+
+def test_the_example_of_the_harness_measures_a_function(tmp_path):
+    (code,) = [code for kind, code in EXAMPLE.findall(README.read_text()) if kind == "harness"]
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 0, done.stderr
+    assert ["c=1", "c=4"] == [line.split()[0] for line in done.stdout.splitlines()]
+    assert (tmp_path / "my_results" / "benchmark" / "benchmark.json").exists()
