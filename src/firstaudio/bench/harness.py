@@ -43,7 +43,7 @@ class BenchmarkConfig:
         iterations_per_level: Measured requests per level; at least four per client are made.
         output_dir: Where the session's folder is put.
         session_name: Of the folder; an existing one is kept, and the new one numbered.
-        timeout: Per request, in seconds.
+        timeout: Per request, in seconds; None keeps that of a specification, else 60.
         text_classes: "short", "medium", "long", "complex".
         texts: The user's own texts instead.
         voice: Handed to targets that know voices; None leaves it to them.
@@ -58,7 +58,7 @@ class BenchmarkConfig:
     iterations_per_level: int = PLANS["standard"]
     output_dir: str | Path = "benchmark_sessions"
     session_name: str = "benchmark"
-    timeout: float = 60.0
+    timeout: float | None = None
     text_classes: Sequence[str] = ("medium",)
     texts: Sequence[str] = ()
     voice: str | None = None
@@ -71,7 +71,7 @@ class BenchmarkConfig:
     def __post_init__(self) -> None:
         if not self.concurrency_levels or min(self.concurrency_levels) < 1:
             raise BenchError("concurrency_levels needs at least one level, each 1 or more")
-        if self.iterations_per_level < 1 or self.timeout <= 0:
+        if self.iterations_per_level < 1 or (self.timeout is not None and self.timeout <= 0):
             raise BenchError("iterations_per_level must be 1 or more, and timeout positive")
 
 
@@ -141,13 +141,16 @@ class TTSBenchmarkHarness:
     ) -> tuple[TargetSpec, Target]:
         spec = tts if isinstance(tts, TargetSpec) else getattr(tts, "spec", None)
         if isinstance(spec, TargetSpec):
-            spec = replace(spec, name=name or spec.name or spec.url, timeout_s=self.config.timeout)
+            timeout_s = self.config.timeout or spec.timeout_s
+            spec = replace(spec, name=name or spec.name or spec.url or spec.kind, timeout_s=timeout_s)
             return spec, make_target(spec)
         named = str(name or getattr(tts, "__name__", type(tts).__name__))
-        spec = TargetSpec("command", name=named, timeout_s=self.config.timeout)
-        if callable(tts):
-            return spec, FunctionTarget(tts, is_async=is_async, sample_rate=self.config.sample_rate)
-        return spec, cast("Target", tts)
+        stand_in = TargetSpec("command", name=named)
+        stand_in = stand_in.replace(timeout_s=self.config.timeout or stand_in.timeout_s)
+        if hasattr(tts, "open") and hasattr(tts, "reading"):
+            return stand_in, cast("Target", tts)
+        fn = cast("Callable[..., Any]", tts)  # refused when it is none
+        return stand_in, FunctionTarget(fn, is_async=is_async, sample_rate=self.config.sample_rate)
 
 
 def create_torch_inference_tts_function(base_url: str, voice: str | None = None, **fields: Any) -> TorchInferenceTTS:

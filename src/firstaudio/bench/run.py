@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine, Hashable, Mapping, Sequence
+from collections.abc import Coroutine, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,8 @@ from firstaudio.bench.figures.metrics import definitions
 from firstaudio.bench.figures.parts import Part, merged_checks, merged_client, merged_server
 from firstaudio.bench.load.floor import measure_floor
 from firstaudio.bench.load.runner import run_load
-from firstaudio.bench.load.taken import LoadRun
+from firstaudio.bench.load.spool import Spool
+from firstaudio.bench.load.taken import Taken
 from firstaudio.bench.load.workers import run_load_in_processes
 from firstaudio.bench.machine.environment import environment, throttled, throttling_check
 from firstaudio.bench.machine.resources import ServerResources
@@ -162,15 +164,15 @@ class Runner:
         target = self.target(cell)
         progress = _Counting(self._progress)
         before = throttled()
-        with ServerResources(self.options.server_pid, lambda: progress.count) as server:
-            if workers > 1:
-                load = await run_load_in_processes(
-                    cell, workers, salt=salt, progress=progress, stop=self._stop, ours=self._ours
-                )
-            else:
-                texts = TextSource.of(cell, salt) if salt is not None else self._texts(cell)
-                load = await run_load(target, cell, texts, progress=progress, stop=self._stop, ours=self._ours)
-        records = self._read(load, cell, target, number)
+        how: dict[str, Any] = {"progress": progress, "stop": self._stop, "ours": self._ours}
+        with Spool() as spool:
+            with ServerResources(self.options.server_pid, lambda: progress.count) as server:
+                if workers > 1:
+                    load = await run_load_in_processes(cell, workers, salt=salt, **how)
+                else:
+                    texts = TextSource.of(cell, salt) if salt is not None else self._texts(cell)
+                    load = await run_load(target, cell, texts, sink=spool, **how)
+            records = await self._read(chain(load.taken, spool), cell, target, number)
         self._writer.append(records)
         self._kept.records += records
         return Part(
@@ -256,16 +258,18 @@ class Runner:
             floor, workers = more, workers * 2
         return floor, workers
 
-    def _read(self, load: LoadRun, cell: Cell, target: Target, part: int) -> list[RequestRecord]:
+    async def _read(self, finished: Iterable[Taken], cell: Cell, target: Target, part: int) -> list[RequestRecord]:
+        """What arrived, understood, in order of sending; lets signals through between two answers."""
         records: list[RequestRecord] = []
         before = sum(record.cell == cell.name for record in self._kept.records)
-        for taken in load.taken:
+        for taken in finished:
+            await asyncio.sleep(0)
             record, heard = to_record(taken, cell, target.reading)
             taken.exchange.pieces.clear()  # read: let the bytes go
             record = replace(record, part=part, index=before + record.index)
             self._clips.offer(record, heard)
             records.append(record)
-        return records
+        return sorted(records, key=lambda record: record.index)
 
 
 class _Counting:

@@ -46,7 +46,7 @@ VERBS: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
            ("a", "b", *SERVER[1:], "voice", "voice_a", "voice_b", *TEXT, "concurrency", "rounds", "per_round", "warmup",
             *GOALS, *SESSION), ONE_LEVEL),
     "soak": ("One condition for long: speed and memory.",
-             (*SERVER, "voice", *MEASURED), {"concurrency": [2], "duration": 1800.0}),
+             (*SERVER, "voice", *MEASURED), {"concurrency": [2], "duration": 1800.0, "think": 1.0}),
     "run": ("Run a workload that a TOML file describes.", ("file", *SESSION), {}),
 }  # fmt: skip
 
