@@ -80,7 +80,10 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     _say(console, comparison.sentence, "bold")
     for reason in comparison.reasons:
         _say(console, f"  - {reason}")
-    rows = [_difference_row(cell, each) for cell in comparison.cells for each in cell.differences]
+    found = [(cell, each) for cell in comparison.cells for each in cell.differences]
+    rows = [_difference_row(cell, each) for cell, each in found if each.finding == "suspect" or _is_missing(each)]
+    if calm := len(found) - len(rows):
+        _say(console, f"{calm} of {len(found)} figures show no difference that counts (--format json has them all).")
     if rows:
         _say(console, "")
         lines = table(("cell", "figure", comparison.a, comparison.b, "change", ""), rows)
@@ -92,6 +95,10 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     for gate in comparison.gates:
         word, style = {True: ("passed", "green"), False: ("FAILED", "red"), None: ("not judged", "yellow")}[gate.ok]
         _say(console, f"{word}: {gate.sentence}", style)
+
+
+def _is_missing(each: Difference) -> bool:
+    return each.a is None or each.b is None
 
 
 def _difference_row(cell: CellComparison, each: Difference) -> tuple[str, ...]:
@@ -117,13 +124,24 @@ def _print_cells(cells: Sequence[CellResult], axes: Sequence[str], console: Cons
     if len({cell.label for cell in cells}) > 1:
         placed.append(("Label", lambda cell: cell.label))
     narrow = [*placed, *COLUMNS, *([FLOOR] if any(_floor(cell) != number(None) for cell in cells) else [])]
-    wide = _lines([*narrow, *WIDE_COLUMNS], cells)
-    lines = wide if len(wide[0]) <= console.width else _lines(narrow, cells)
+    lines = _widest([*narrow], cells, console.width)
     _say(console, lines[0], "bold")
     _say(console, "-" * RULE_WIDTH)
     for line, cell in zip(lines[1:], cells, strict=True):
         _say(console, line, "" if cell.ok and cell.valid else "red")
     _say(console, "-" * RULE_WIDTH)
+
+
+def _widest(columns: list[Column], cells: Sequence[CellResult], width: int) -> list[str]:
+    """The table with as many of the further columns as the console has room for, the first ones first."""
+    lines = _lines(columns, cells)
+    for more in WIDE_COLUMNS:
+        columns.append(more)
+        wider = _lines(columns, cells)
+        if max(map(len, wider)) > width:
+            break
+        lines = wider
+    return lines
 
 
 def _axis_title(axis: str) -> str:

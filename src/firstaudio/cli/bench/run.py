@@ -26,7 +26,7 @@ from firstaudio.cli.bench.judge import UsageError, usage
 from firstaudio.cli.bench.progress import shown
 
 EXIT_OK, EXIT_ERROR, EXIT_INVALID, EXIT_NOT_STARTED, EXIT_MISSED, EXIT_INTERRUPTED = 0, 1, 2, 3, 99, 130
-WIDTH = 110
+WIDTH = 140
 
 Measurement = Callable[[dict[str, Any]], Awaitable[tuple[Session, list[Path]]]]
 
