@@ -76,7 +76,7 @@ def check(session: Session, name: str, output_dir: Path) -> None:
     assert (cell.name, cell.issued, cell.ok) == ("c=1", 4, 4)
     assert list(session.targets) == [name]
     saved = load_session(session.name, output_dir)
-    assert saved.to_json() == json.loads(json.dumps(session.to_json()))
+    assert json.dumps(saved.to_json()) == json.dumps(session.to_json())
 
 
 @pytest.mark.parametrize(

@@ -38,11 +38,15 @@ FAULTS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "clipped": (("--voice", "fault-clipped"), "clipped", ""),
     "a crumb": (("--voice", "fault-crumb"), "silent", ""),
     "no rate": (("--voice", "fault-no-rate", "--format", "pcm"), "no_sample_rate", "nothing states their rate"),
-    "endless": (("--voice", "fault-endless", "--timeout", "0.5"), "timeout", "bytes arrived"),
+    "endless": (("--voice", "fault-endless", "--timeout", "0.5"), "timeout", "no complete answer within 0.5 s"),
     "disconnect": (("--voice", "fault-disconnect"), "disconnected", "in the middle of its answer"),
     "server error": (("--voice", "fault-error"), "http_error", "Internal Server Error"),
-    "hang": (("--voice", "fault-hang", "--timeout", "0.5"), "timeout", "nothing arrived"),
-    "hang in mid-body": (("--voice", "fault-hang-mid", "--timeout", "0.5"), "timeout", "bytes arrived"),
+    "hang": (("--voice", "fault-hang", "--timeout", "0.5"), "timeout", "no complete answer within 0.5 s"),
+    "hang in mid-body": (
+        ("--voice", "fault-hang-mid", "--timeout", "0.5"),
+        "timeout",
+        "no complete answer within 0.5 s",
+    ),
     "garbage JSON": (("--kind", "torch", "--path", "/fault/garbage/synthesize"), "protocol", "not a JSON document"),
     "success: false": (("--kind", "torch", "--path", "/fault/fail/synthesize"), "target_error", "the target says"),
 }
