@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
-from firstaudio.bench.exchange import Exchange, Failure, FailureKind, SpeakError
+from firstaudio.bench.exchange import Exchange, Failure, FailureKind
+from firstaudio.bench.load.client import Client
 from firstaudio.bench.load.taken import Taken
 from firstaudio.bench.reading.read import Heard, to_record
 from firstaudio.bench.record import OK, RequestRecord
@@ -66,29 +66,9 @@ async def preflight(target: Target, cell: Cell, text: str = TEXT) -> Preflight:
 
 async def _ask(target: Target, cell: Cell, text: str, index: int) -> tuple[RequestRecord, Heard]:
     utterance = Utterance(text, "custom", cell.voice, cell.speed, cell.language)
-    exchange = Exchange(scheduled_ns=now_ns(), dispatched_ns=now_ns())
-    exchange.failure = await _failure(target, utterance, exchange, cell.target.timeout_s)
+    exchange = Exchange(scheduled_ns=now_ns())
+    await Client(target, 0, timeout_s=cell.target.timeout_s, cold=True).request(utterance, exchange)
     if exchange.failure is not None:
         exchange.arrivals_ns.clear()  # what came with it is in no figure, and an endless answer takes long to read
         exchange.pieces.clear()
     return to_record(Taken(utterance, exchange, "warmup", client=0, index=index), cell, target.reading)
-
-
-async def _failure(target: Target, utterance: Utterance, exchange: Exchange, timeout_s: float) -> Failure | None:
-    limit = asyncio.timeout(timeout_s)
-    try:
-        async with limit:
-            channel = await target.open()
-            try:
-                await channel.speak(utterance, exchange)
-            finally:
-                await channel.close()
-    except SpeakError as error:
-        return error.failure
-    except Exception as error:  # noqa: BLE001 - a target is foreign code
-        if not limit.expired():
-            return Failure(FailureKind.TARGET_ERROR, f"the target raised {type(error).__name__}: {error}")
-        came = "nothing" if not exchange.pieces else f"{sum(map(len, exchange.pieces))} bytes"
-        message = f"no complete answer within {timeout_s:g} s ({came} arrived); raise the timeout"
-        return Failure(FailureKind.TIMEOUT, message)
-    return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import json
@@ -11,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from firstaudio.bench.exchange import Exchange, Failure, FailureKind, SpeakError
+from firstaudio.bench.exchange import Exchange, Failure, FailureKind
+from firstaudio.bench.load.client import Client
 from firstaudio.bench.reading.read import Heard, read
 from firstaudio.bench.record import OK
 from firstaudio.bench.spec import Reading, TargetSpec
@@ -65,19 +65,10 @@ async def attempt(spec: TargetSpec, voice: str | None, text: str = SHORT_TEXT, c
     utterance, exchange = Utterance(text, voice=voice), Exchange()
     try:
         target = make_target(spec)
-        async with asyncio.timeout(spec.timeout_s):
-            channel = await target.open()
-            try:
-                await channel.speak(utterance, exchange)
-            finally:
-                await channel.close()
-    except SpeakError as error:
-        exchange.failure = error.failure
-    except TimeoutError:
-        exchange.failure = Failure(FailureKind.TIMEOUT, f"no complete answer within {spec.timeout_s:g} s")
     except BenchError as error:
         exchange.failure = Failure(FailureKind.PROTOCOL, error.message)
         return Trial(spec, voice, exchange, Heard(outcome=FailureKind.PROTOCOL, message=error.message))
+    await Client(target, 0, timeout_s=spec.timeout_s, cold=True).request(utterance, exchange)
     found = _located(spec, exchange, target.reading)
     raw = RAW.match(exchange.headers.get("content-type", "")) is not None
     reading = replace(found, container=container or ("pcm" if raw and found.envelope == "raw" else None))

@@ -57,7 +57,7 @@ class Client:
             exchange.failure = Failure(FailureKind.CANCELLED, "the harness ended the run before the answer did")
             raise
         except Exception as error:  # noqa: BLE001 - a target is foreign code: its faults concern one request
-            exchange.failure = self._fault(error, limit.expired())
+            exchange.failure = self._fault(error, limit.expired(), exchange)
             if not limit.expired():  # nobody knows in what state such a channel is
                 await self._drop()
         if self._cold:
@@ -69,9 +69,11 @@ class Client:
             exchange.connected_ns = now_ns()
         await self._channel.speak(utterance, exchange)
 
-    def _fault(self, error: Exception, expired: bool) -> Failure:
+    def _fault(self, error: Exception, expired: bool, exchange: Exchange) -> Failure:
         if expired:
-            return Failure(FailureKind.TIMEOUT, f"no complete answer within {self._timeout_s:g} s")
+            came = "its first bytes" if exchange.pieces else "nothing"  # no count: reports put equal messages together
+            message = f"no complete answer within {self._timeout_s:g} s ({came} arrived): raise the timeout"
+            return Failure(FailureKind.TIMEOUT, message)
         return Failure(FailureKind.TARGET_ERROR, f"the target raised {type(error).__name__}: {error}")
 
     async def _drop(self) -> None:
