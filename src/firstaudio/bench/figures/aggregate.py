@@ -16,6 +16,8 @@ from firstaudio.bench.record import RequestRecord, measured
 from firstaudio.bench.result import CellResult, ClientSide, Distribution
 from firstaudio.bench.workload import Cell, Goals
 
+SUMS = frozenset({"ttfa", "total"})  # usual names in `Server-Timing` for all stages together
+
 
 def summarise(
     cell: Cell,
@@ -98,5 +100,6 @@ def _stages_ms(counted: Sequence[RequestRecord]) -> dict[str, float]:
     stages: dict[str, list[float]] = defaultdict(list)
     for record in counted:
         for name, took_ms in record.server_timing_ms.items() if record.ok else ():
-            stages[name].append(took_ms)
+            if name not in SUMS:
+                stages[name].append(took_ms)
     return {name: median(values) for name, values in stages.items()}

@@ -34,7 +34,7 @@ def conclude(session: Session, records: Sequence[RequestRecord], goals: Goals) -
     findings = session.findings
     if curves := _curves(session, records):
         findings["preroll_curve"] = curves
-    if fit := _fit(records):
+    if session.mode not in SEARCHING and len(session.targets) == 1 and (fit := _fit(records)):
         findings["fit"] = fit
     if session.mode in CATEGORISED and (categories := _categories(session)):
         findings["categories"] = categories

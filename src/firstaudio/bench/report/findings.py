@@ -7,13 +7,14 @@ what is missing is left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from firstaudio.bench.report.figures import NOT_AVAILABLE, number
 from firstaudio.bench.sessions.session import Session
 
 Row = tuple[str, ...]
+ANSWERS = frozenset({"discovery", "truth", "capacity", "ab"})
 NO_CRITICAL_ISSUE = "Critical Issues: None detected"
 MAX_NAMED = 12
 CURVE_POINTS_MS = (0, 20, 50, 100, 200, 500, 1000)
@@ -29,6 +30,7 @@ class Block:
         header: Of the table; empty if there is none.
         rows: Of the table.
         closing: Below the table.
+        answers: Whether it is what the mode was run for, and so belongs to the top.
     """
 
     title: str
@@ -37,6 +39,7 @@ class Block:
     rows: tuple[Row, ...] = ()
     numbered: bool = False
     closing: tuple[str, ...] = ()
+    answers: bool = False
 
 
 def blocks(session: Session, without: Sequence[str] = ()) -> list[Block]:
@@ -96,7 +99,7 @@ def _block(kind: str, session: Session) -> Block:
     lay_out = _KNOWN.get(kind)
     try:
         if lay_out is not None:
-            return lay_out(finding, session)
+            return replace(lay_out(finding, session), answers=kind in ANSWERS)
     except (AttributeError, KeyError, TypeError, ValueError, IndexError):  # of another shape than this version's
         pass
     return Block(kind.replace("_", " ").capitalize(), (), ("what", "value"), tuple(pairs(finding)))

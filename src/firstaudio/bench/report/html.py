@@ -81,6 +81,7 @@ def _is_plain(value: object) -> bool:
 
 def _context(session: Session, records: Sequence[RequestRecord], folder: Path) -> dict[str, Any]:
     lives = waterfall.slowest(records)
+    found = findings.blocks(session, without=DRAWN)
     scatter = by_length(session.cells, records)
     return {
         "session": session,
@@ -101,7 +102,8 @@ def _context(session: Session, records: Sequence[RequestRecord], folder: Path) -
         "preroll_chart": charts.preroll_chart(session.findings.get("preroll_curve") or {}),
         "lives": lives,
         "stages": waterfall.stages_shown(lives),
-        "blocks": findings.blocks(session, without=DRAWN),
+        "answers": [block for block in found if block.answers],
+        "blocks": [block for block in found if not block.answers],
         "stage_names": _columns([cell.stages_ms for cell in session.cells]),
         "quality": _columns([cell.quality for cell in session.cells]),
         "clips": _clips(session, records, folder),
