@@ -212,7 +212,7 @@ async def test_cold_connections_are_made_for_every_request(loopback):
     await channel.close()
 
     assert all(exchange.connected_ns for exchange in exchanges)
-    assert loopback.num_connections == 1 + 2
+    assert loopback.num_connections == 2
 
 
 async def test_a_server_that_nobody_started_is_unreachable(unused_tcp_port: int):

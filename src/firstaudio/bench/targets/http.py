@@ -53,9 +53,10 @@ class HttpTarget:
         return self._reading
 
     async def open(self) -> HttpChannel:
-        """A connected channel; one of cold connections has only tried. Raises SpeakError (unreachable)."""
-        keep = self._spec.connections == "warm"
-        connection = Connection(self._asker.origin, self._limits, keep)
+        """A connected channel; one of cold connections connects when it speaks. Raises SpeakError (unreachable)."""
+        if self._spec.connections == "cold":  # connecting is a part of each request, and must not happen twice
+            return HttpChannel(Connection(self._asker.origin, self._limits, keep=False), self._asker)
+        connection = Connection(self._asker.origin, self._limits)
         try:
             async with asyncio.timeout(self._spec.timeout_s):
                 await connection.connect()
@@ -63,8 +64,6 @@ class HttpTarget:
             where, limit = self._asker.origin.url, self._spec.timeout_s
             message = f"{where} took no connection within {limit:g} s: start the server or correct the URL"
             raise SpeakError(FailureKind.UNREACHABLE, message) from None
-        if not keep:
-            connection.close()
         return HttpChannel(connection, self._asker)
 
     async def close(self) -> None:
