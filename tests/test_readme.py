@@ -58,5 +58,5 @@ def test_the_example_of_the_harness_measures_a_function(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
 
     assert done.returncode == 0, done.stderr
-    assert ["c=1", "c=4"] == [line.split()[0] for line in done.stdout.splitlines()]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["c=1", "c=4"]
     assert (tmp_path / "my_results" / "benchmark" / "benchmark.json").exists()

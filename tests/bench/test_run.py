@@ -253,3 +253,16 @@ async def test_a_fault_of_the_harness_itself_leaves_the_session_readable(
         await run.run(CELL.replace(name="two"))
 
     assert [cell.name for cell in load_session("mine", tmp_path).cells] == ["one"]
+
+
+async def test_a_few_answers_of_each_cell_go_to_the_recogniser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "NUM_TRANSCRIBED", 2)
+    options = RunOptions(tmp_path, "words", floor=False, transcribe=lambda pcm, rate: "nothing of the kind")
+    runner = Runner(Workload("server", (CELL,)), options, targets={"hum": FunctionTarget(hum)})
+
+    await runner.run_all()
+    await runner.close()
+
+    heard = [record.quality["word_error_rate"] for record in runner.records if "word_error_rate" in record.quality]
+    assert len(heard) == 2
+    assert runner.session.cells[0].quality["word_error_rate"] == pytest.approx(sum(heard) / 2)

@@ -23,6 +23,7 @@ from firstaudio.bench.load.workers import run_load_in_processes
 from firstaudio.bench.machine.environment import environment, throttled, throttling_check
 from firstaudio.bench.machine.resources import ServerResources
 from firstaudio.bench.progress import Progress, Silent
+from firstaudio.bench.reading.intelligibility import NUM_TRANSCRIBED, Transcriber, understood
 from firstaudio.bench.reading.quality import summarise as summarise_quality
 from firstaudio.bench.reading.read import to_record
 from firstaudio.bench.record import RequestRecord
@@ -54,6 +55,7 @@ class RunOptions:
         num_clips: How many notable answers keep their audio.
         reports: Whether CSV, plots, Markdown and HTML are written beside the session.
         command: What reproduces the run.
+        transcribe: A speech recogniser for a few answers of each cell; None: none.
     """
 
     output_dir: Path = Path("benchmark_sessions")
@@ -65,6 +67,7 @@ class RunOptions:
     num_clips: int = 6
     reports: bool = True
     command: tuple[str, ...] = ()
+    transcribe: Transcriber | None = None
 
 
 @dataclass(slots=True)
@@ -267,6 +270,8 @@ class Runner:
             record, heard = to_record(taken, cell, target.reading)
             taken.exchange.pieces.clear()  # read: let the bytes go
             record = replace(record, part=part, index=before + record.index)
+            if self.options.transcribe and sum("word_error_rate" in r.quality for r in records) < NUM_TRANSCRIBED:
+                record = understood(record, heard, self.options.transcribe)
             self._clips.offer(record, heard)
             records.append(record)
         return sorted(records, key=lambda record: record.index)

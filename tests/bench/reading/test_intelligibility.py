@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstaudio.bench.reading.intelligibility import RECOGNISER_RATE, edit_distance, transcriber, word_error_rate, words
-from firstaudio.errors import BenchError
+from firstaudio.errors import BenchError, MissingExtraError
 
 SEQUENCES = st.lists(st.sampled_from("abc"), max_size=7)
 
@@ -48,7 +48,7 @@ def test_the_distance_is_that_of_its_recursive_definition(a: list[str], b: list[
 
 def test_a_missing_recogniser_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faster_whisper", None)
-    with pytest.raises(BenchError, match="pip install faster-whisper"):
+    with pytest.raises(MissingExtraError, match=r"pip install .firstaudio\[intelligibility\]"):
         transcriber()
 
 

@@ -216,3 +216,13 @@ def test_durations_of_different_texts_are_compared_by_character() -> None:
     a = [record({**GOOD, "ms_per_character": 60.0}, text="a")]
     b = [record({**GOOD, "ms_per_character": 40.0}, text="b")]
     assert ["33% shorter" in reason for reason in differs(a, b)] == [True]
+
+
+def test_speech_that_is_understood_less_is_worse():
+    clear = [record({**findings(tone(0.5)), "word_error_rate": 0.02})]
+    mumbled = [record({**findings(tone(0.5)), "word_error_rate": 0.20})]
+
+    assert differs(clear, mumbled) == ["a recogniser mistakes 20% of its words, 2% of the other's"]
+    assert differs(mumbled, clear) == []
+    assert differs([record(findings(tone(0.5)))], mumbled) == []
+    assert summarise(mumbled)["word_error_rate"] == 0.20

@@ -155,6 +155,39 @@ async def test_a_close_of_an_idle_connection_that_crosses_the_request_is_tried_o
     assert second.connected_ns <= second.sent_ns
 
 
+async def test_a_close_with_an_error_code_on_a_kept_connection_is_not_tried_again() -> None:
+    asked: list[str | bytes] = []
+
+    async def handler(socket: ServerConnection) -> None:
+        asked.append(await socket.recv())
+        await socket.send(b"ab")
+        await socket.send("END")
+        asked.append(await socket.recv())
+        await socket.close(1011, "out of memory")
+
+    async with channel_to(handler) as channel:
+        await channel.speak(HELLO, Exchange())
+        kind, said = await failure_of(channel)
+    assert kind == FailureKind.TARGET_ERROR
+    assert "out of memory" in said
+    assert len(asked) == 2
+
+
+async def test_a_close_that_comes_late_is_no_crossing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firstaudio.bench.targets.wire.STALE_S", 0.0)
+
+    async def handler(socket: ServerConnection) -> None:
+        await socket.recv()
+        await socket.send(b"ab")
+        await socket.send("END")
+        await socket.recv()
+        socket.transport.abort()
+
+    async with channel_to(handler) as channel:
+        await channel.speak(HELLO, Exchange())
+        assert (await failure_of(channel))[0] == FailureKind.DISCONNECTED
+
+
 async def test_text_that_is_not_json_is_another_protocol() -> None:
     async with channel_to(answering("Welcome!")) as channel:
         assert (await failure_of(channel))[0] == FailureKind.PROTOCOL

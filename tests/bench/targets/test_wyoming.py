@@ -126,6 +126,45 @@ async def test_a_server_that_closes_after_its_answer_is_connected_again() -> Non
     assert second.connected_ns <= second.sent_ns
 
 
+async def test_a_close_that_comes_late_is_a_disconnect_also_on_a_kept_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("firstaudio.bench.targets.wire.STALE_S", 0.0)
+    asked = 0
+
+    async def script(_: Event, say: Say) -> bool:
+        nonlocal asked
+        asked += 1
+        for answer in (START, chunk(b"ab"), STOP) if asked == 1 else ():
+            await say(answer)
+        return asked == 1
+
+    async with channel_to(FakeServer(script)) as channel:
+        await channel.speak(HELLO, Exchange())
+        with pytest.raises(SpeakError) as caught:
+            await channel.speak(HELLO, Exchange())
+    assert caught.value.failure.kind == FailureKind.DISCONNECTED
+    assert asked == 2
+
+
+async def test_late_audio_is_never_counted_to_the_next_request() -> None:
+    server = FakeServer(saying(START, chunk(b"ab"), STOP, START, chunk(b"cd"), STOP))
+    async with channel_to(server) as channel:
+        await channel.speak(HELLO, Exchange())
+        await asyncio.sleep(0)
+        with pytest.raises(SpeakError, match="its end was not understood") as caught:
+            await channel.speak(HELLO, Exchange())
+    assert caught.value.failure.kind == FailureKind.PROTOCOL
+
+
+async def test_what_else_came_late_costs_the_connection_and_not_the_request() -> None:
+    server, second = FakeServer(saying(START, chunk(b"ab"), STOP, SynthesizeStopped())), Exchange()
+    async with channel_to(server) as channel:
+        await channel.speak(HELLO, Exchange())
+        await channel.speak(HELLO, second)
+    assert second.pieces == [b"ab"]
+
+
 async def test_an_error_event_is_the_targets_own_failure() -> None:
     async with channel_to(FakeServer(saying(Error("no such voice", "voice-not-found")))) as channel:
         with pytest.raises(SpeakError, match=r"no such voice \(voice-not-found\)") as caught:

@@ -35,8 +35,10 @@ async def run(runner: Runner, setup: Setup, criterion: Criterion, start: int = 1
     answer: int | None = None
     try:
         level = next(levels)
-        while not runner.stopped:
+        while True:
             steps.append(await _try(runner, setup, criterion, level, len(steps)))
+            if runner.stopped:  # a level that was cut short has neither passed nor failed
+                break
             level = levels.send(steps[-1].passed)
     except StopIteration as end:
         answer = int(end.value)

@@ -88,7 +88,7 @@ async def run_ab(
 
     async def body(runner: Runner) -> None:
         taken = await ab.run_rounds(runner, a, b, rounds, requests)
-        if taken:
+        if any(of_a and of_b for of_a, of_b in taken):
             runner.session.findings["ab"] = ab.verdict(taken, a, b)
 
     probes = (a.cell("A"), b.cell("B"))

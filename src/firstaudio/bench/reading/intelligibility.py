@@ -9,14 +9,17 @@ from __future__ import annotations
 import importlib
 import unicodedata
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from firstaudio.audio.chunk import Pcm, to_float32
-from firstaudio.errors import BenchError
+from firstaudio.bench.reading.read import Heard
+from firstaudio.bench.record import RequestRecord
+from firstaudio.errors import BenchError, MissingExtraError
 
 Transcriber = Callable[[Pcm, int], str]
 
 RECOGNISER_RATE = 16_000
-HOW_TO_INSTALL = "intelligibility needs a speech recogniser; install it with: pip install faster-whisper"
+NUM_TRANSCRIBED = 8  # answers of each cell: a recogniser takes as long as the speech
 _APOSTROPHES = str.maketrans({"\N{RIGHT SINGLE QUOTATION MARK}": "'", "\N{MODIFIER LETTER APOSTROPHE}": "'"})
 
 
@@ -51,12 +54,13 @@ def transcriber(model: str = "base", language: str | None = None) -> Transcriber
         language: As "en"; None: found out from the audio.
 
     Raises:
-        BenchError: No recogniser is installed, or the model cannot be had.
+        MissingExtraError: No recogniser is installed.
+        BenchError: The model cannot be had.
     """
     try:
         whisper = importlib.import_module("faster_whisper")
     except ImportError as error:
-        raise BenchError(HOW_TO_INSTALL) from error
+        raise MissingExtraError("--intelligibility (a speech recogniser)", "intelligibility") from error
     try:
         recogniser = whisper.WhisperModel(model, device="cpu", compute_type="int8")
     except (OSError, ValueError, RuntimeError) as error:
@@ -70,6 +74,14 @@ def transcriber(model: str = "base", language: str | None = None) -> Transcriber
         return " ".join(segment.text.strip() for segment in segments)
 
     return transcribe
+
+
+def understood(record: RequestRecord, heard: Heard, transcribe: Transcriber) -> RequestRecord:
+    """The record with its "word_error_rate" among the findings; as it is where nothing was said or heard."""
+    if record.phase != "measured" or not record.ok or heard.pcm is None or not heard.sample_rate:
+        return record
+    rate = word_error_rate(record.text, transcribe(heard.pcm, heard.sample_rate))
+    return record if rate is None else replace(record, quality={**record.quality, "word_error_rate": rate})
 
 
 def _is_of_word(character: str) -> bool:

@@ -51,6 +51,7 @@ SHORTER = 0.85
 SHARE_WORSE = 0.10
 COUNT_WORSE = 2
 SILENCE_WORSE = 0.15
+ERROR_RATE_WORSE = 0.05  # of the words: recognisers differ by less from run to run
 PAUSE_WORSE_MS = 500.0
 
 
@@ -126,6 +127,7 @@ def summarise(records: Iterable[RequestRecord]) -> dict[str, float | None]:
     findings = [record.quality for record in measured(records) if record.ok and record.quality]
     medians = ("ms_per_character", "onset_ms", "silence_share", "longest_silence_ms", "level_dbfs", "peak", "tail_db")
     summary: dict[str, float | None] = {name: _median([f[name] for f in findings if name in f]) for name in medians}
+    summary["word_error_rate"] = _median([f["word_error_rate"] for f in findings if "word_error_rate" in f])
     summary["dc_offset"] = _median([abs(f["dc_offset"]) for f in findings])
     summary["clipped_share"] = max((f["clipped_share"] for f in findings), default=None)
     summary["duration_outliers"] = _num_outliers([f["ms_per_character"] for f in findings if "ms_per_character" in f])
@@ -150,7 +152,7 @@ def differs(a_records: Iterable[RequestRecord], b_records: Iterable[RequestRecor
     b = [record for record in measured(b_records) if record.ok and record.quality]
     if not a or not b:
         return []
-    tests = (_shorter(a, b), *_worse_shares(a, b), *_more_silence(a, b))
+    tests = (_shorter(a, b), *_worse_shares(a, b), *_more_silence(a, b), _less_intelligible(a, b))
     return [reason for reason in tests if reason]
 
 
@@ -261,6 +263,16 @@ def _worse_shares(a: Sequence[RequestRecord], b: Sequence[RequestRecord]) -> Ite
         share_a, share_b = sum(flags_a) / len(a), sum(flags_b) / len(b)
         if share_b > share_a + SHARE_WORSE and sum(flags_b) >= COUNT_WORSE:
             yield f"{share_b:.0%} of its answers {what}, of the other's {share_a:.0%}"
+
+
+def _less_intelligible(a: Sequence[RequestRecord], b: Sequence[RequestRecord]) -> str | None:
+    rates = [[r.quality["word_error_rate"] for r in records if "word_error_rate" in r.quality] for records in (a, b)]
+    if not all(rates):
+        return None
+    rate_a, rate_b = (float(np.median(found)) for found in rates)
+    if rate_b <= rate_a + ERROR_RATE_WORSE:
+        return None
+    return f"a recogniser mistakes {rate_b:.0%} of its words, {rate_a:.0%} of the other's"
 
 
 def _more_silence(a: Sequence[RequestRecord], b: Sequence[RequestRecord]) -> Iterable[str]:

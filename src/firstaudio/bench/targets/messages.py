@@ -19,6 +19,7 @@ from firstaudio.bench.exchange import Exchange, FailureKind, SpeakError
 from firstaudio.bench.spec import TargetSpec
 from firstaudio.bench.targets.intake import MAX_BODY_BYTES, Intake
 from firstaudio.bench.targets.refusal import raise_for_status
+from firstaudio.bench.targets.wire import crossed
 from firstaudio.bench.utterance import Utterance
 from firstaudio.clock import now_ns
 
@@ -76,8 +77,8 @@ class MessageChannel:
     async def speak(self, utterance: Utterance, exchange: Exchange) -> None:
         """See `Channel.speak`.
 
-        A request on a kept connection that the target closes before it answers anything is sent once more, on a new
-        one: the close may have been underway when the request left.
+        A request on a kept connection that the target closes at once, without an error and before it answers
+        anything, is sent once more on a new one: the close may have been underway when the request left.
         """
         url = self._dialogue.url(utterance)
         try:
@@ -109,7 +110,8 @@ class MessageChannel:
         try:
             await self._dialogue.talk(self._socket, utterance, Intake(exchange))
         except ConnectionClosed as closed:
-            if not last_try and not exchange.pieces:
+            is_harmless = closed.rcvd is None or int(closed.rcvd.code) in NORMAL_CLOSE
+            if not last_try and not exchange.pieces and is_harmless and crossed(exchange):
                 return False
             exchange.last_byte_ns = _ended_by(closed)
         return True

@@ -92,8 +92,7 @@ class Wire(asyncio.Protocol):
 
     def stale(self, exchange: Exchange) -> bool:
         """Whether the request of an exchange that failed met a connection which the server had closed before."""
-        lost_at_once = now_ns() - (exchange.sent_ns or 0) < STALE_S * NS_PER_S
-        return self._received == 0 and lost_at_once
+        return self._received == 0 and crossed(exchange)
 
     def drop(self) -> None:
         """Close at once; idempotent."""
@@ -234,3 +233,8 @@ class Wire(asyncio.Protocol):
         if self._body_bytes == 0:
             return "before the body of its answer: look into its log"
         return f"in the middle of its answer, after {self._body_bytes:,} bytes of it: look into its log"
+
+
+def crossed(exchange: Exchange) -> bool:
+    """Whether a connection that is lost now can have been closed before the request of an exchange was there."""
+    return now_ns() - (exchange.sent_ns or 0) < STALE_S * NS_PER_S

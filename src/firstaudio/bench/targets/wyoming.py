@@ -23,6 +23,7 @@ from firstaudio.bench.exchange import Exchange, FailureKind, PcmFormat, SpeakErr
 from firstaudio.bench.spec import Reading, TargetSpec
 from firstaudio.bench.targets.intake import Intake, require_told
 from firstaudio.bench.targets.pacing import alongside, cut, paced
+from firstaudio.bench.targets.wire import crossed
 from firstaudio.bench.utterance import Utterance
 from firstaudio.clock import now_ns
 from firstaudio.errors import BenchError
@@ -105,13 +106,16 @@ class WyomingChannel:
     async def speak(self, utterance: Utterance, exchange: Exchange) -> None:
         """See `Channel.speak`.
 
-        A request on a kept connection that the server closes before it answers anything is sent once more, on a new
-        one: the close may have been underway when the request left.
+        A request on a kept connection that the server closes at once, before it answers anything, is sent once more on
+        a new one: the close may have been underway when the request left.
+
+        Raises:
+            SpeakError: Also when the last answer went on behind the event that ends one.
         """
         told = "language" if utterance.voice is None else "voice"  # a voice's name overrides its language
         require_told({told}, utterance, "Wyoming has no field for it")
         try:
-            reused = self._streams is not None and not self._streams[0].at_eof()
+            reused = self._streams is not None and await _is_silent(self._streams[0])
             if not reused:
                 await self._connect(exchange)
             if not await self._talk(utterance, exchange, last_try=not reused):
@@ -150,7 +154,7 @@ class WyomingChannel:
                     _receive(reader, Intake(exchange), SynthesizeStopped.is_type),
                 )
         except (ConnectionError, EOFError) as error:
-            if not last_try and not exchange.pieces:
+            if not last_try and not exchange.pieces and crossed(exchange):
                 return False
             message = f"the connection broke before the answer's end ({error}): look into the server's log"
             raise SpeakError(FailureKind.DISCONNECTED, message) from error
@@ -208,6 +212,27 @@ async def _receive(reader: asyncio.StreamReader, intake: Intake, is_end: IsType)
         elif is_end(event.type):
             intake.exchange.last_byte_ns = at_ns
             return
+
+
+async def _is_silent(reader: asyncio.StreamReader) -> bool:
+    """Whether a kept connection is open and nothing came behind the last answer. Raises SpeakError for audio.
+
+    Other events may have come; they can be half there, so that a new connection is better than reading on.
+    """
+    try:
+        async with asyncio.timeout(0):
+            late = await reader.read(MAX_LINE_BYTES)
+    except TimeoutError:
+        return True
+    except ConnectionError:
+        return False
+    if b'"audio-' in late:
+        raise SpeakError(
+            FailureKind.PROTOCOL,
+            "audio came behind the event that ended the last answer: its end was not understood, "
+            "so this target cannot be measured over one connection",
+        )
+    return False
 
 
 async def _next_event(reader: asyncio.StreamReader) -> tuple[Event, int]:

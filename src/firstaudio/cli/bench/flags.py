@@ -71,6 +71,7 @@ _flag("floor", bool, True, "--floor/--no-floor", help="Measure the client's own 
 _flag(
     "server_pid", int, None, "--server-pid", metavar="PID", help="Watch this process tree; default: a local server's."
 )
+_flag("intelligibility", str, None, "--intelligibility", metavar="MODEL", help="Word error rate by Whisper, as base.")
 _flag("reports", bool, True, "--reports/--no-reports", help="Write CSV, plots, Markdown and HTML.")
 _flag("fail_on", list[str], [], "--fail-on", metavar="EXPR", help="As ttfa_ms.p95>300 or success_rate<99: exit 99.")
 _flag("json", bool, False, "--json", help="Print the results as JSON on stdout.")
@@ -94,7 +95,19 @@ SERVER += ("streaming", "sse", "format", "sample_rate", "tokens_per_s", "cold", 
 TEXT = ("speed", "language", "text_class", "text", "text_file", "seed")
 LOAD = ("concurrency", "plan", "iterations", "duration", "arrival", "rate", "start_rate", "think", "warmup")
 GOALS = ("ttfa_target", "buffer")
-SESSION = ("session_name", "output_dir", "overwrite", "workers", "floor", "server_pid", "reports", "fail_on", "json")
+SESSION: tuple[str, ...] = ("session_name", "output_dir", "overwrite", "workers", "floor", "server_pid", "intelligibility", "reports")
+SESSION += ("fail_on", "json")
+    "session_name",
+    "output_dir",
+    "overwrite",
+    "workers",
+    "floor",
+    "server_pid",
+    "intelligibility",
+    "reports",
+    "fail_on",
+    "json",
+)
 
 LISTS = frozenset(
     declaration

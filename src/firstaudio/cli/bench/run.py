@@ -17,6 +17,7 @@ from rich.console import Console
 
 from firstaudio.bench.compare.gates import failed_gates, parse_gates
 from firstaudio.bench.exchange import FailureKind
+from firstaudio.bench.reading.intelligibility import Transcriber, transcriber
 from firstaudio.bench.report.console import print_session
 from firstaudio.bench.run import Runner, RunOptions
 from firstaudio.bench.sessions.session import Session
@@ -60,6 +61,7 @@ def run_options(flags: SimpleNamespace, default_name: str) -> RunOptions:
         server_pid=flags.server_pid,
         reports=flags.reports,
         command=reproduces(sys.argv),
+        transcribe=_transcriber(flags),
     )
 
 
@@ -68,6 +70,12 @@ def _new_name(flags: SimpleNamespace, output_dir: Path) -> str:
     if (output_dir / name).exists() and not flags.overwrite:
         raise UsageError(f"there is a session {name} in {output_dir} already: choose another name, or --overwrite it")
     return name
+
+
+def _transcriber(flags: SimpleNamespace) -> Transcriber | None:
+    if flags.intelligibility is None:
+        return None
+    return transcriber(flags.intelligibility, flags.language)
 
 
 def reproduces(argv: list[str]) -> tuple[str, ...]:

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from firstaudio.bench.modes.conclude import category, conclude
+from firstaudio.bench.record import ChunkRow, RequestRecord
+from firstaudio.bench.result import CellResult, Distribution, Estimate
+from firstaudio.bench.workload import Goals
+
+MS = 1_000_000
+RATE = 1000  # one sample is one millisecond
+
+
+def record(index: int, cell: str = "c=1", chars: int = 10, late_ms: int = 0, **changes: Any) -> RequestRecord:
+    """TTFA is 10 ms + 1 ms per character; the second half of 100 ms of audio comes `late_ms` late."""
+    first, last = (10 + chars) * MS, (10 + chars + 50 + late_ms) * MS
+    about = {"cell": cell, "index": index, "client": 0, "phase": "measured", "label": "warm", "text": "x" * chars}
+    about |= {"text_class": "short", "voice": None, "speed": 1.0, "language": None, "outcome": "ok", "message": ""}
+    stamps = dict.fromkeys(("scheduled_ns", "dispatched_ns", "sent_ns"), 0)
+    stamps |= dict.fromkeys(("headers_ns", "first_byte_ns", "first_sample_ns", "audible_ns"), first)
+    found = {"connected_ns": None, "last_byte_ns": last, "status": 200, "container": "wav", "sample_rate": RATE}
+    found |= {"onset_sample": 0, "chunks": (ChunkRow(first, 100, 50), ChunkRow(last, 100, 50))}
+    return RequestRecord(**{**about, **stamps, **found, **changes})
+
+
+def cell(name: str = "c=1", ttfa_ms: float | None = 100.0, issued: int = 4, **changes: Any) -> CellResult:
+    quantiles = dict.fromkeys(("p50", "p90", "p95", "p99"), Estimate(ttfa_ms))
+    spread = Distribution(issued, 0, ttfa_ms, ttfa_ms, ttfa_ms, quantiles)
+    about = {"name": name, "axes": {}, "label": "warm", "cell": {}, "window_s": 1.0, "failures": {}, "totals": {}}
+    counts = {"issued": issued, "ok": issued, "failed": 0, "cancelled": 0}
+    return CellResult(**{**about, **counts, "distributions": {"ttfa_ms": spread}, **changes})
+
+
+def concluded(cells: list[CellResult], records: list[RequestRecord] = [], mode: str = "server") -> dict[str, Any]:  # noqa: B006
+    session = SimpleNamespace(cells=cells, findings={}, mode=mode)
+    conclude(session, records, Goals())  # type: ignore[arg-type]
+    return session.findings
+
+
+@pytest.mark.parametrize(
+    ("ttfa_ms", "name"),
+    [
+        (0.0, "excellent"),
+        (399.9, "excellent"),
+        (400.0, "good"),
+        (799.9, "good"),
+        (800.0, "acceptable"),
+        (1200.0, "poor"),
+        (2000.0, "critical"),
+        (1e9, "critical"),
+    ],
+)
+def test_categories_begin_where_the_one_before_ends(ttfa_ms: float, name: str):
+    assert category(ttfa_ms) == name
+
+
+@pytest.mark.parametrize(("mode", "told"), [("ttfa", True), ("full", True), ("server", False)])
+def test_only_modes_about_ttfa_name_a_category(mode: str, told: bool):
+    cells = [cell("fast"), cell("slow", 900.0), cell("unknown", None), cell("failed", ok=0)]
+    findings = concluded(cells, mode=mode)
+
+    assert findings.get("categories") == ({"fast": "excellent", "slow": "acceptable"} if told else None)
+
+
+def test_a_session_without_a_cell_has_nothing_to_conclude():
+    assert concluded([]) == {}
+
+
+def test_the_preroll_curve_tells_the_share_that_plays_gapless():
+    records = [record(0), record(1, late_ms=20), record(2, late_ms=200), record(3, phase="warmup", late_ms=999)]
+    curve = dict(map(tuple, concluded([cell()], records)["preroll_curve"]["c=1"]))
+
+    assert curve[0] == pytest.approx(1 / 3, rel=1e-6) or curve[0] == pytest.approx(100 / 3)
+    assert curve[20] == 2 * curve[0]
+    assert curve[150] == 2 * curve[0]
+    assert curve[200] == 3 * curve[0]
+
+
+def test_a_cell_without_success_has_no_curve():
+    findings = concluded([cell(ok=0)], [record(0, outcome="timeout")])
+
+    assert "preroll_curve" not in findings
+
+
+def lengths(count: int = 20, **changes: Any) -> list[RequestRecord]:
+    return [record(index, chars=10 + 10 * index, **changes) for index in range(count)]
+
+
+def test_ttfa_is_fitted_to_the_length_of_texts():
+    fit = concluded([cell()], lengths())["fit"]
+
+    assert fit["b_ms_per_char"] == pytest.approx(1.0)
+    assert fit["a_ms"] == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        lengths(19),
+        [record(index, chars=10 + index % 100) for index in range(40)],
+        lengths(label="cached"),
+        lengths(cell="delivery=whole"),
+        lengths(cell="speed=1.5"),
+        lengths(outcome="timeout"),
+        [record(index, chars=10 + 10 * index, client=index % 2) for index in range(40)],
+    ],
+    ids=["too few", "too alike", "cached", "whole", "fast", "failed", "crowded"],
+)
+def test_what_says_nothing_about_length_is_not_fitted(records: list[RequestRecord]):
+    assert "fit" not in concluded([cell()], records)
+
+
+def watched(name: str, issued: int, slope: float | None) -> CellResult:
+    server = {f"uss_slope{end}_mb_per_1000": slope for end in ("", "_low", "_high", "_detectable")}
+    return cell(name, issued=issued, server=server)
+
+
+def test_the_leak_is_that_of_the_longest_cell():
+    leak = concluded([watched("a", 1000, 2.0), watched("b", 2000, 3.0), cell("c", issued=9000)])["leak"]
+
+    assert (leak["requests"], leak["slope_mb_per_1000"], leak["low"], leak["high"]) == (2000, 3.0, 3.0, 3.0)
+    assert leak["sentence"] == "the server's own memory over 2000 requests"
+
+
+def test_a_short_run_cannot_tell_a_leak():
+    leak = concluded([watched("a", 999, 2.0)])["leak"]
+
+    assert "fewer than 1000 cannot tell a leak" in leak["sentence"]
+    assert "leak" not in concluded([watched("a", 5000, None)])
