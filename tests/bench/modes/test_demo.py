@@ -12,16 +12,16 @@ from firstaudio.bench.record import ChunkRow, RequestRecord
 from firstaudio.bench.reference import Figures
 
 MS = 1_000_000
-RATE = 1000
+RATE = 4000
 TEXT = "x" * 20
-# 20 characters of 50 ms are 1 s of audio in ten chunks. The first leaves after 30 ms; the last, which begins at 900 ms of
-# audio, after 30 + 0.5 * 900 = 480 ms.
+# 20 characters of 50 ms are 1 s of audio in ten chunks. The first leaves after 30 ms; the last, which begins at 900 ms
+# of audio, after 30 + 0.5 * 900 = 480 ms.
 FIGURES = Figures(ttfa_ms=30.0, rtf=0.5, chunk_ms=100.0, char_s=0.05, sample_rate=RATE, capacity=2)
 
 
 def record(cell: str = "c=1", late_ms: float = 0.0, **changes: Any) -> RequestRecord:
     """A perfect answer, or one that is late as a whole."""
-    chunks = tuple(ChunkRow(round((30 + 50 * k + late_ms) * MS), 200, 100) for k in range(10))
+    chunks = tuple(ChunkRow(round((30 + 50 * k + late_ms) * MS), 800, 400) for k in range(10))
     about = {"cell": cell, "index": 0, "client": 0, "phase": "measured", "label": "warm", "text": TEXT}
     about |= {"text_class": "short", "voice": None, "speed": 1.0, "language": None, "outcome": "ok", "message": ""}
     stamps = dict.fromkeys(("scheduled_ns", "dispatched_ns", "sent_ns"), 0)

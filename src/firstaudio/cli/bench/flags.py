@@ -95,19 +95,8 @@ SERVER += ("streaming", "sse", "format", "sample_rate", "tokens_per_s", "cold", 
 TEXT = ("speed", "language", "text_class", "text", "text_file", "seed")
 LOAD = ("concurrency", "plan", "iterations", "duration", "arrival", "rate", "start_rate", "think", "warmup")
 GOALS = ("ttfa_target", "buffer")
-SESSION: tuple[str, ...] = ("session_name", "output_dir", "overwrite", "workers", "floor", "server_pid", "intelligibility", "reports")
-SESSION += ("fail_on", "json")
-    "session_name",
-    "output_dir",
-    "overwrite",
-    "workers",
-    "floor",
-    "server_pid",
-    "intelligibility",
-    "reports",
-    "fail_on",
-    "json",
-)
+SESSION: tuple[str, ...] = ("session_name", "output_dir", "overwrite", "workers", "floor", "server_pid")
+SESSION += ("intelligibility", "reports", "fail_on", "json")
 
 LISTS = frozenset(
     declaration
