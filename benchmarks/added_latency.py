@@ -52,10 +52,14 @@ class Listener:
         self._client = Client(self._target, 0, timeout_s=self._cell.target.timeout_s, cold=False)
         self.close = self._client.close
 
-    async def hear(self, text: str) -> dict[str, float]:
-        """TTFA and audible TTFA of one answer, in ms."""
+    async def hear(self, text: str) -> Taken:
+        """One answer, unread: reading it before the next request would cool the caches."""
         taken = Taken(Utterance(text, voice=VOICE), Exchange(), "measured", client=0, index=0)
         await self._client.request(taken.utterance, taken.exchange)
+        return taken
+
+    def figures(self, taken: Taken) -> dict[str, float]:
+        """TTFA and audible TTFA of an answer, in ms."""
         record, _ = to_record(taken, self._cell, self._target.reading)
         assert record.ok or record.outcome == FailureKind.ENDLESS, record.message
         figures = {name: value(name, record, Goals()) for name in ("ttfa_ms", "audible_ttfa_ms")}
@@ -81,13 +85,13 @@ def text_of(length: int, number: int) -> str:
 
 async def added(server: Server, engine: EspeakEngine, rounds: int) -> dict[str, float]:
     listener = Listener(server, Limits())
-    bare, http = [], []
+    bare, answers = [], []
     for n in range(WARMUP + rounds):
         text = SENTENCE.format(n=n)
         bare.append(bare_first_chunk_ms(engine, text))
-        http.append(await listener.hear(text))
+        answers.append(await listener.hear(text))
     await listener.close()
-    bare, http = bare[WARMUP:], http[WARMUP:]
+    bare, http = bare[WARMUP:], [listener.figures(answer) for answer in answers[WARMUP:]]
     differences = [heard["ttfa_ms"] - alone for heard, alone in zip(http, bare, strict=True)]
     return {
         "bare worker, first chunk": median(bare),
@@ -101,11 +105,12 @@ async def added(server: Server, engine: EspeakEngine, rounds: int) -> dict[str, 
 
 async def by_length(server: Server, rounds: int) -> list[dict[str, float]]:
     listener = Listener(server, ENOUGH)
-    heard: dict[int, list[dict[str, float]]] = {length: [] for length in LENGTHS}
+    answers: dict[int, list[Taken]] = {length: [] for length in LENGTHS}
     for n in range(rounds):
         for length in LENGTHS:  # interleaved
-            heard[length].append(await listener.hear(text_of(length, n)))
+            answers[length].append(await listener.hear(text_of(length, n)))
     await listener.close()
+    heard = {length: [listener.figures(answer) for answer in found] for length, found in answers.items()}
     return [
         {
             "characters": length,
