@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -34,8 +35,10 @@ def cell(name: str = "c=1", ttfa_ms: float | None = 100.0, issued: int = 4, **ch
     return CellResult(**{**about, **counts, "distributions": {"ttfa_ms": spread}, **changes})
 
 
-def concluded(cells: list[CellResult], records: list[RequestRecord] = [], mode: str = "server") -> dict[str, Any]:  # noqa: B006
-    session = SimpleNamespace(cells=cells, findings={}, mode=mode)
+def concluded(
+    cells: list[CellResult], records: Sequence[RequestRecord] = (), mode: str = "server", targets: str = "a"
+) -> dict[str, Any]:
+    session = SimpleNamespace(cells=cells, findings={}, mode=mode, targets=dict.fromkeys(targets))
     conclude(session, records, Goals())  # type: ignore[arg-type]
     return session.findings
 
@@ -111,6 +114,16 @@ def test_ttfa_is_fitted_to_the_length_of_texts():
 )
 def test_what_says_nothing_about_length_is_not_fitted(records: list[RequestRecord]):
     assert "fit" not in concluded([cell()], records)
+
+
+@pytest.mark.parametrize(("mode", "targets"), [("capacity", "a"), ("ab", "ab"), ("server", "ab")])
+def test_several_targets_and_searches_have_no_fit_of_their_own(mode: str, targets: str):
+    assert "fit" not in concluded([cell()], lengths(), mode, targets)
+
+
+@pytest.mark.parametrize(("mode", "told"), [("server", True), ("capacity", False), ("ab", False)])
+def test_searches_give_no_advice(mode: str, told: bool):
+    assert ("recommendations" in concluded([cell(totals={"target_attainment": None})], mode=mode)) is told
 
 
 def watched(name: str, issued: int, slope: float | None) -> CellResult:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,8 +48,9 @@ async def test_a_server_that_is_not_there_is_kept_as_such(url: str, options: Run
     assert "discovery" not in load_session("found", options.output_dir).findings
 
 
-async def test_a_server_that_does_not_answer_in_time_is_kept_as_such(server: ReferenceServer, options: RunOptions):
-    session, _ = await run_discovery(f"{server.url}/fault/hang", None, 0.05, options, Silent())
+async def test_a_server_that_does_not_answer_in_time_is_kept_as_such(options: RunOptions):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        session, _ = await run_discovery(f"http://127.0.0.1:{silent.getsockname()[1]}", None, 0.05, options, Silent())
 
     assert session.findings["preflight"]["kind"] == "timeout"
 
