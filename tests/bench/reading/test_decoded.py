@@ -175,6 +175,7 @@ def test_headerless_samples_are_what_was_stated(stated: PcmFormat, data: bytes, 
     [
         (None, FailureKind.NO_SAMPLE_RATE),
         (PcmFormat(0), FailureKind.NO_SAMPLE_RATE),
+        (PcmFormat(1), FailureKind.NO_SAMPLE_RATE),
         (PcmFormat(16000, 3), FailureKind.WRONG_FORMAT),
         (PcmFormat(16000, 2, 0), FailureKind.WRONG_FORMAT),
     ],

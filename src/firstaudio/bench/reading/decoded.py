@@ -22,7 +22,9 @@ from firstaudio.bench.reading.container import Found
 from firstaudio.bench.reading.samples import FLOAT_WIDTHS, INTEGER_WIDTHS, mono
 from firstaudio.bench.reading.wav import FLOAT_TAG, PCM_TAG
 
-MAX_SAMPLE_RATE = 768_000  # beyond it, a header is garbage
+# Beyond them a header is garbage. Below 1 kHz the onset's hop of 1 ms would be less than a sample: one answer that
+# states 1 Hz would be looked at in a thousand places for each of its samples.
+MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 1_000, 768_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,7 +105,7 @@ def _layout(data: bytes, found: Found, stated: PcmFormat | None) -> _Layout | No
 
 
 def _checked_rate(sample_rate: int) -> int:
-    if not 0 < sample_rate <= MAX_SAMPLE_RATE:
+    if not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE:
         message = f"a sample rate of {sample_rate} Hz is none: the target must state the true one"
         raise SpeakError(FailureKind.NO_SAMPLE_RATE, message)
     return sample_rate
