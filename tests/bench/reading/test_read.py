@@ -212,3 +212,16 @@ def test_the_record_holds_what_was_sent_what_came_and_what_was_heard() -> None:
     assert (record.server_timing_ms, record.audio_s, record.ok) == ({"queue": 2.0}, 1.0, True)
     assert isinstance(heard, Heard)
     assert RequestRecord.from_json(json.loads(json.dumps(record.to_json()))) == record
+
+
+def test_an_endless_answer_is_not_looked_into() -> None:
+    endless = Failure(FailureKind.ENDLESS, "no end")
+    heard = read(exchange({10: wav_header(RATE) + speech().tobytes()}, failure=endless), RAW, TEXT)
+    assert (heard.outcome, ms(heard.first_byte_ns), heard.pcm) == ("endless", 10, None)
+
+
+def test_an_error_behind_the_audio_is_the_targets_own_failure() -> None:
+    pieces = {10: wav_header(RATE) + speech().tobytes(), 20: b'{"error": "out of memory"}'}
+    heard = read(exchange(pieces), RAW, TEXT)
+    assert heard.outcome == FailureKind.TARGET_ERROR
+    assert "out of memory" in heard.message

@@ -58,7 +58,7 @@ def unwrap(pieces: Sequence[bytes], reading: Reading) -> Unwrapped:
 def _envelope(reading: Reading) -> Envelope:
     match reading.envelope:
         case "raw":
-            return _Raw()
+            return _Raw(reading.error_field)
         case "sse":
             return SseEnvelope(reading.audio_field, reading.error_field)
         case "json":
@@ -68,13 +68,19 @@ def _envelope(reading: Reading) -> Envelope:
 
 
 class _Raw:
-    """The body is the audio."""
+    """The body is the audio; a server that fails in the middle of it may say so in a last piece."""
+
+    def __init__(self, error_field: str | None) -> None:
+        self._error_field = error_field or "error"
+        self._last = b""
 
     def feed(self, piece: bytes) -> bytes:
+        self._last = piece or self._last
         return piece
 
     def finish(self) -> Failure | None:
-        return None
+        document = _json_object(self._last)
+        return None if document is None else target_error(document, self._error_field)
 
 
 class _Document:

@@ -58,7 +58,8 @@ class Heard:
 def read(exchange: Exchange, reading: Reading, utterance: Utterance) -> Heard:
     """Understand what arrived. Never raises for anything that a target may have sent.
 
-    The exchange's own failure wins over what is found in the bytes; audio that came before it is still read.
+    The exchange's own failure wins over what is found in the bytes; audio that came before it is still read, unless it
+    was endless: looking into a quarter of a gigabyte takes a minute and gigabytes of memory, for each such answer.
     """
     arrived = zip(exchange.arrivals_ns, exchange.pieces, strict=True)
     heard = Heard(
@@ -68,6 +69,8 @@ def read(exchange: Exchange, reading: Reading, utterance: Utterance) -> Heard:
     )
     if exchange.failure and (exchange.status or 0) >= 300:
         return _failed(heard, exchange.failure)  # the body explains the failure, it is no audio
+    if exchange.failure and exchange.failure.kind is FailureKind.ENDLESS:
+        return _failed(heard, exchange.failure)
     heard, failure = _listen(heard, exchange, reading, utterance)
     failure = exchange.failure or failure
     return _failed(heard, failure) if failure else heard
