@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
@@ -10,6 +12,13 @@ Kind = Literal["openai", "http", "torch", "websocket", "elevenlabs", "wyoming", 
 Delivery = Literal["stream", "whole", "sse"]
 KINDS: tuple[Kind, ...] = ("openai", "http", "torch", "websocket", "elevenlabs", "wyoming", "command")
 SECRET = "***"
+
+# Names of what must not be saved. A header is hidden too often rather than too seldom; a field of a body is part of
+# what was measured (`max_tokens`), and only hidden by a name that leaves no doubt.
+_HEADER = re.compile(r"auth|key|token|cookie|secret|pass|session|sign", re.IGNORECASE)
+_NAME = r"(?:(?:[\w-]*[_-])?(?:key|token|secret|password|passwd|signature)|apikey|accesskey|auth|authorization)"
+_FIELD = re.compile(_NAME, re.IGNORECASE)
+_QUERY = re.compile(rf"(?<=[?&])({_NAME})=[^&#\s]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +95,31 @@ class TargetSpec:
         return replace(self, **changes)
 
     def public(self) -> dict[str, Any]:
-        """As JSON, for files: tokens, and headers that look like one, are replaced by `SECRET`."""
-        secret = ("authorization", "key", "token", "cookie", "secret")
+        """As JSON, for files: tokens, and headers, fields and query parameters that look like one, are `SECRET`."""
         shown = asdict(self)
         shown["token"] = SECRET if self.token else None
-        shown["headers"] = {k: SECRET if any(s in k.lower() for s in secret) else v for k, v in self.headers.items()}
+        shown["headers"] = {name: SECRET if _HEADER.search(name) else value for name, value in self.headers.items()}
+        shown["url"] = without_secrets(self.url)
+        shown["path"] = None if self.path is None else without_secrets(self.path)
+        shown["body"] = _hidden(shown["body"])
         return shown
+
+
+def without_secrets(text: str) -> str:
+    """A URL, a path or a JSON document as it was typed, secrets replaced by `SECRET`."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return _QUERY.sub(rf"\1={SECRET}", text)
+    hidden = _hidden(document)
+    return text if hidden == document else json.dumps(hidden, ensure_ascii=False)
+
+
+def _hidden(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {n: SECRET if isinstance(v, str) and _is_secret(n, v) else _hidden(v) for n, v in value.items()}
+    return [_hidden(each) for each in value] if isinstance(value, list) else value
+
+
+def _is_secret(name: str, value: str) -> bool:
+    return _FIELD.fullmatch(name) is not None and not value.startswith("{")  # a placeholder is none

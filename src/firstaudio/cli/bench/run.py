@@ -22,7 +22,7 @@ from firstaudio.bench.report.console import print_session
 from firstaudio.bench.run import Runner, RunOptions
 from firstaudio.bench.sessions.session import Session
 from firstaudio.bench.sessions.store import RECORDS, check_name, free_name
-from firstaudio.bench.spec import SECRET
+from firstaudio.bench.spec import SECRET, without_secrets
 from firstaudio.cli.bench.judge import UsageError, usage
 from firstaudio.cli.bench.progress import shown
 
@@ -79,7 +79,7 @@ def _transcriber(flags: SimpleNamespace) -> Transcriber | None:
 
 
 def reproduces(argv: list[str]) -> tuple[str, ...]:
-    """The command line without its secrets: tokens, and what stands in headers."""
+    """The command line without its secrets: tokens, what stands in headers, keys in addresses and bodies."""
     result, flag = ["firstaudio"], ""
     for argument in argv[1:]:
         name, equals, value = argument.partition("=")
@@ -94,6 +94,7 @@ def reproduces(argv: list[str]) -> tuple[str, ...]:
 SECRETS: dict[str, Callable[[str], str]] = {
     "--token": lambda _: SECRET,
     "--header": lambda header: f"{header.partition(':')[0]}: {SECRET}",
+    **dict.fromkeys(("--url", "--path", "--body", "--a", "--b"), without_secrets),
 }
 
 
