@@ -16,12 +16,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from firstaudio.bench.reference import ReferenceServer
+from firstaudio.bench.reference import ReferenceServer, running
 from firstaudio.bench.sessions.session import Session
 from firstaudio.bench.sessions.store import list_sessions, load_session, read_records
 from firstaudio.cli.bench.run import exit_code, reproduces, why_not
 
-from .conftest import Bench
+from .conftest import FIGURES, Bench
 
 FEW = ("--concurrency", "1", "--iterations", "4", "--warmup", "0", "--no-floor", "--no-reports")
 NOBODY = "http://127.0.0.1:1"
@@ -38,7 +38,6 @@ FAULTS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "clipped": (("--voice", "fault-clipped"), "clipped", ""),
     "a crumb": (("--voice", "fault-crumb"), "silent", ""),
     "no rate": (("--voice", "fault-no-rate", "--format", "pcm"), "no_sample_rate", "nothing states their rate"),
-    "endless": (("--voice", "fault-endless", "--timeout", "0.5"), "timeout", "no complete answer within 0.5 s"),
     "disconnect": (("--voice", "fault-disconnect"), "disconnected", "in the middle of its answer"),
     "server error": (("--voice", "fault-error"), "http_error", "Internal Server Error"),
     "hang": (("--voice", "fault-hang", "--timeout", "0.5"), "timeout", "no complete answer within 0.5 s"),
@@ -65,6 +64,15 @@ def test_a_target_that_does_not_speak_ends_with_one_sentence(fault: str, bench: 
     assert benched.session.cells == []
     assert benched.json["reasons"] == [f"nothing could be measured: {found['message']}"]
     assert benched.stderr.splitlines()[1:] == [f"firstaudio: nothing could be measured: {found['message']}"]
+
+
+def test_an_endless_answer_ends_with_its_time(bench: Bench):
+    with running(FIGURES, rtf=0.5) as server:
+        benched = bench("server", "--url", server.url, "--voice", "fault-endless", "--timeout", "0.5", *FEW)
+
+    assert benched.exit_code == 1
+    assert benched.session.findings["preflight"]["kind"] == "timeout"
+    assert "no complete answer within 0.5 s" in benched.stderr
 
 
 @pytest.mark.parametrize(

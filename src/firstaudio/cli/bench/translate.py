@@ -56,7 +56,8 @@ def _spec(flags: SimpleNamespace, url: str) -> TargetSpec:
         timeout_s=flags.timeout,
         verify_tls=not flags.insecure,
     )
-    return spec.replace(name=spec.name or spec.url.partition("://")[2].rstrip("/") or Path(spec.command[0]).name)
+    place = spec.url.partition("://")[2].rstrip("/")
+    return spec.replace(name=spec.name or place or Path(*spec.command[:1]).name or spec.kind)
 
 
 def setup(flags: SimpleNamespace, spec: TargetSpec) -> Setup:
