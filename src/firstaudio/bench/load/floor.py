@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 
 import numpy as np
 
+from firstaudio.bench.exchange import FailureKind
 from firstaudio.bench.load.runner import run_load
 from firstaudio.bench.load.taken import LoadRun
 from firstaudio.bench.load.workers import run_load_in_processes
@@ -24,7 +25,6 @@ from firstaudio.clock import NS_PER_MS
 from firstaudio.errors import BenchError
 
 MIN_REQUESTS = 200
-MAX_OPEN_S = 1.5  # of arrivals
 DEADLINE_S = 20.0
 THINK_S = 0.025  # 40 requests a second of each client, many more than speech asks for
 CHAR_S = 0.001  # audio per character: at full speed, speech of a natural length would measure the loopback's throughput
@@ -40,28 +40,39 @@ PROTOCOLS: dict[Kind, str] = {
 }
 
 
-async def measure_floor(cell: Cell, workers: int = 1, num_requests: int | None = None) -> Floor | None:
-    """Time to the first byte of the null server, at the cell's concurrency or arrivals.
+async def measure_floor(
+    cell: Cell, workers: int = 1, num_requests: int | None = None, warn: Callable[[str], None] | None = None
+) -> Floor | None:
+    """Time to the first byte of the null server, at the cell's concurrency or arrivals per second.
 
-    Takes a second or two. The answers are short (`CHAR_S`): what is measured is getting one, not carrying much audio.
+    Takes a few seconds. The answers are short (`CHAR_S`): what is measured is getting one, not carrying much audio.
     Each client waits `THINK_S` before it asks again: without it, client and null server would run as fast as they can
-    and wait for each other, and the floor would be that of a client without any time left, whose runs are INVALID. A
-    target of kind "http" is stood in for by one of kind "openai" with the same delivery: the client is the same.
+    and wait for each other, and the floor would be that of a client without any time left, whose runs are INVALID. An
+    open loop is stood in for by as many such clients as make its arrivals at their highest rate, and a target of kind
+    "http" by one of kind "openai" with the same delivery: the client is the same.
 
     Args:
         cell: Whose client.
         workers: Load processes.
         num_requests: None: `MIN_REQUESTS`, or more for many clients.
+        warn: Told why there is no floor, where there could have been one.
 
     Returns:
-        None where no server can stand in: for commands.
-
-    Raises:
-        BenchError: The null server did not start, or did not answer.
+        None where no server can stand in (for commands), and where it did not start or did not answer: a run is worth
+        its numbers without a floor.
     """
     protocol = PROTOCOLS.get(cell.target.kind)
     if protocol is None:
         return None
+    try:
+        return await _measure(cell, protocol, workers, _load(cell.load, num_requests))
+    except (BenchError, OSError) as error:
+        if warn is not None:
+            warn(f"the client floor could not be measured: {getattr(error, 'message', error)}")
+        return None
+
+
+async def _measure(cell: Cell, protocol: str, workers: int, load: Load) -> Floor:
     from firstaudio.bench.reference.running import running
 
     protocols = ("http",) if protocol == "http" else ("http", protocol)
@@ -70,12 +81,11 @@ async def measure_floor(cell: Cell, workers: int = 1, num_requests: int | None =
         null = running(protocols=protocols, ttfa_ms=0, rtf=0, char_s=CHAR_S)
         server = await asyncio.to_thread(stack.enter_context, null)
         url = {"http": server.url, "ws": server.ws_url, "wyoming": server.wyoming_url}[protocol]
-        load = _load(cell.load, num_requests)
         stand_in = Cell("client floor", _spec(cell.target, url), voice=VOICE, texts=TEXTS, load=load)
         run = await _run(stand_in, workers, server.pid)
     finally:
         await asyncio.to_thread(stack.close)  # the server waits for websockets to close, which needs this event loop
-    return _floor(run, cell.load.concurrency)
+    return _floor(run, load.concurrency)
 
 
 def _spec(spec: TargetSpec, url: str) -> TargetSpec:
@@ -86,20 +96,18 @@ def _spec(spec: TargetSpec, url: str) -> TargetSpec:
 
 
 def _load(load: Load, num_requests: int | None) -> Load:
-    """As many clients as the cell has, or its arrivals at their highest rate."""
-    number = num_requests or max(MIN_REQUESTS, MIN_PER_CLIENT * load.concurrency)
-    if load.arrival == "closed":
-        plan = Load(concurrency=load.concurrency, num_requests=number, think_s=THINK_S)
-    else:
-        rate = _highest_rate(load)
-        number = max(1, min(number, math.ceil(rate * MAX_OPEN_S)))
-        kind = "poisson" if load.arrival == "poisson" else "constant"
-        plan = Load(kind, load.concurrency, rate, num_requests=number, seed=load.seed)  # type: ignore[arg-type]
-    return _brief(plan)
-
-
-def _brief(load: Load) -> Load:
-    return replace(load, stagger_s=THINK_S, warmup_requests=load.concurrency, deadline_s=DEADLINE_S)
+    """As many clients as the cell has, or as an open loop's arrivals take."""
+    clients = load.concurrency
+    if load.arrival != "closed":
+        clients = max(1, min(clients, math.ceil(_highest_rate(load) * THINK_S)))
+    return Load(
+        concurrency=clients,
+        num_requests=num_requests or max(MIN_REQUESTS, MIN_PER_CLIENT * clients),
+        think_s=THINK_S,
+        stagger_s=THINK_S,
+        warmup_requests=clients,
+        deadline_s=DEADLINE_S,
+    )
 
 
 def _highest_rate(load: Load) -> float:
@@ -122,10 +130,9 @@ async def _run(cell: Cell, workers: int, server_pid: int) -> LoadRun:
 
 def _floor(run: LoadRun, concurrency: int) -> Floor:
     exchanges = [taken.exchange for taken in run.taken if taken.phase == "measured"]
-    failed = [exchange.failure for exchange in exchanges if exchange.failure]
+    failed = [e.failure for e in exchanges if e.failure and e.failure.kind is not FailureKind.CANCELLED]
     waits = [e.arrivals_ns[0] - e.sent_ns for e in exchanges if e.sent_ns is not None and e.arrivals_ns]
     if failed or not waits:
-        why = failed[0].message if failed else "it sent nothing"
-        raise BenchError(f"the client floor could not be measured, the null server did not answer: {why}")
+        raise BenchError(f"the null server did not answer: {failed[0].message if failed else 'it sent nothing'}")
     p50, p99 = np.percentile(np.array(waits) / NS_PER_MS, [50, 99])
     return Floor(float(p50), float(p99), len(waits), concurrency, run.client.workers)
