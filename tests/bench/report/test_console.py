@@ -57,7 +57,7 @@ def test_best_lines_name_the_figure_and_the_level(demo):
 
 def test_an_invalid_or_interrupted_cell_is_never_best(demo, voided_cell, make_cell):
     demo.cells += [voided_cell, make_cell(3, asps=5000.0, completed=False)]
-    assert "Highest ASPS: 345.2 at concurrency 4" in printed(demo)
+    assert "Highest ASPS: 345.2 at concurrency 4, of the valid cells" in printed(demo)
 
 
 def test_without_any_success_nothing_is_best_and_a_line_says_so(make_session, failed_cell):

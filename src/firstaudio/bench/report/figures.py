@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from firstaudio.bench.figures.metrics import METRICS
 from firstaudio.bench.result import CellResult, Estimate
 
 NOT_AVAILABLE = "n/a"
+UNUSED = "-"
 QUANTILES = ("p50", "p90", "p95", "p99")
 AXIS_TITLES = {"concurrency": "Conc", "rate_per_s": "Rate/s", "text_class": "Text", "speed": "Speed"}
 
@@ -72,29 +73,59 @@ def concurrency(cell: CellResult) -> str | int | float | None:
     return cell.axes.get("concurrency", stated)
 
 
+def is_open(cell: CellResult) -> bool:
+    """Whether requests came by a schedule, whatever the target did; its `concurrency` is only an upper limit then."""
+    return cell.cell.get("load", {}).get("arrival", "closed") != "closed"
+
+
 def varying_axes(cells: Iterable[CellResult]) -> list[str]:
-    """The axes by which the cells differ, concurrency first; `["concurrency"]` if they differ by none."""
-    values: dict[str, list[object]] = {}
+    """The axes by which the cells differ, the load first; the load (`["concurrency"]`) if they differ by none."""
     shown = list(cells)
-    for cell in shown:
-        for name in cell.axes:
-            values.setdefault(name, [each.axes.get(name) for each in shown])
-    varying = [name for name, column in values.items() if len(set(column)) > 1]
-    varying.sort(key=lambda name: name != "concurrency")
-    return varying or ["concurrency"]
+    load, other = ("rate_per_s", "concurrency") if shown and all(map(is_open, shown)) else ("concurrency", "")
+    names = dict.fromkeys(name for cell in shown for name in cell.axes if name != other)
+    varying = [name for name in names if len({axis_value(cell, name) for cell in shown}) > 1]
+    varying.sort(key=lambda name: name != load)
+    return varying or [load]
 
 
 def axis_value(cell: CellResult, axis: str) -> str:
-    """Where a cell lies on an axis; empty if nowhere."""
-    value = concurrency(cell) if axis == "concurrency" else cell.axes.get(axis)
-    return "" if value is None else number(value) if isinstance(value, float) else str(value)
+    """Where a cell lies on an axis; where its plan does not say, what was used; empty if nothing tells."""
+    value = cell.axes.get(axis)
+    if value is None or axis == "rate_per_s":
+        value = _used(cell.cell, axis) or value
+    if value is None and cell.cell:
+        return UNUSED
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _used(plan: Mapping[str, Any], axis: str) -> str | float | None:
+    """What a cell was measured with on an axis, by its whole plan."""
+    load, texts, target = (plan.get(name) or {} for name in ("load", "texts", "target"))
+    found = {
+        "concurrency": load.get("concurrency"),
+        "rate_per_s": _rate(load),
+        "text_class": "own" if texts.get("custom") else ", ".join(texts.get("classes", ())) or None,
+        "delivery": target.get("delivery"),
+        "target": target.get("name"),
+        "speed": plan.get("speed"),
+        "voice": plan.get("voice"),
+    }
+    value: str | float | None = found.get(axis)
+    return value
+
+
+def _rate(load: Mapping[str, Any]) -> str | None:
+    """As "5", or "1-9" of a ramp; None where no rate was set."""
+    ends = [f"{rate:g}" for rate in (load.get("start_rate_per_s"), load.get("rate_per_s")) if rate]
+    return "–".join(ends) or None
 
 
 def place(cell: CellResult, axes: Sequence[str]) -> str:
-    """Where a cell lies, in words: "concurrency 4", or its name where more than one thing varies."""
-    if len(axes) == 1 and axis_value(cell, axes[0]):
-        return f"{axes[0].replace('_', ' ')} {axis_value(cell, axes[0])}"
-    return cell.name
+    """Where a cell lies, in words: "concurrency 4", "5/s", or its name where more than one thing varies."""
+    where = axis_value(cell, axes[0]) if len(axes) == 1 else ""
+    if where in ("", UNUSED):
+        return cell.name
+    return f"{where}/s" if axes[0] == "rate_per_s" else f"{axes[0].replace('_', ' ')} {where}"
 
 
 def target_of(cell: CellResult) -> str:
@@ -114,6 +145,10 @@ class Wanted:
     metric: str
     better: Literal["lower", "higher"]
     quantile: str | None = None
+
+    def fits(self, cell: CellResult) -> bool:
+        """Whether the cell may win: a latency of those that were not refused is no merit."""
+        return self.quantile is None or not cell.failed
 
     def figure(self, cell: CellResult) -> Estimate | None:
         """Of one cell; None if the cell has no such figure."""
@@ -153,34 +188,38 @@ class Best:
 def best_figures(cells: Sequence[CellResult]) -> list[Best]:
     """The best of each wanted figure, apart for each label: cold, warm and cached results are never mixed.
 
-    Cells without a success, invalid or interrupted ones, and figures that are not available or infinite never win.
-    Empty if nothing can.
+    Cells without a success, invalid or interrupted ones, and figures that are not available or infinite never win;
+    nor do cells with failures win a latency. Empty if nothing can, and where cells differ in more than one thing.
     """
     fit = [cell for cell in cells if cell.ok and cell.valid and cell.completed]
-    labels = sorted({cell.label for cell in fit})
     axes = varying_axes(cells)
+    if len(axes) > 1:
+        return []
+    labels = sorted({cell.label for cell in fit})
+    among = "" if all(cell.valid for cell in cells) else ", of the valid cells"
     found = []
     for label in labels:
         group = [cell for cell in fit if cell.label == label]
-        found += _best_of(group, axes, f" ({label})" if len(labels) > 1 else "")
+        found += _best_of(group, axes, f" ({label})" if len(labels) > 1 else "", among)
     return found
 
 
-def _best_of(cells: Sequence[CellResult], axes: Sequence[str], suffix: str) -> list[Best]:
-    found = [_best(wanted, cells, axes, suffix) for wanted in BEST]
-    if not found[-1].where:
-        found.append(_best(MEDIAN_TTFA, cells, axes, suffix))
-    return found
+def _best_of(cells: Sequence[CellResult], axes: Sequence[str], suffix: str, among: str) -> list[Best]:
+    found = [_best(wanted, cells, axes, suffix, among) for wanted in BEST]
+    if found[-1] is None or not found[-1].where:
+        found.append(_best(MEDIAN_TTFA, cells, axes, suffix, among))
+    return [best for best in found if best is not None]
 
 
-def _best(wanted: Wanted, cells: Sequence[CellResult], axes: Sequence[str], suffix: str) -> Best:
-    figures = [(wanted.figure(cell), cell) for cell in cells]
-    known = [(f.value, cell) for f, cell in figures if f is not None and f.value is not None and not f.infinite]
+def _best(wanted: Wanted, cells: Sequence[CellResult], axes: Sequence[str], suffix: str, among: str) -> Best | None:
+    figures = [(figure, cell) for cell in cells if wanted.fits(cell) and (figure := wanted.figure(cell)) is not None]
+    known = [(f.value, cell) for f, cell in figures if f.value is not None and not f.infinite]
     if not known:
-        return Best(wanted.heading + suffix, estimate(next((f for f, _ in figures if f is not None), None)))
+        missing = next((figure for figure, _ in figures if not figure.infinite), None)
+        return missing and Best(wanted.heading + suffix, estimate(missing))
     pick = min if wanted.better == "lower" else max
     value, cell = pick(known, key=lambda pair: pair[0])
-    return Best(wanted.heading + suffix, number(value, unit(wanted.metric)), place(cell, axes))
+    return Best(wanted.heading + suffix, number(value, unit(wanted.metric)), place(cell, axes) + among)
 
 
 def by_target(cells: Iterable[CellResult]) -> Mapping[str, list[CellResult]]:

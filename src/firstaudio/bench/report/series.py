@@ -91,7 +91,7 @@ def _place(cell: CellResult, axis: str) -> float:
 
 
 def _label(cell: CellResult, axis: str, varying: Sequence[str]) -> str:
-    parts = [axis_value(cell, name) for name in varying if name != axis]
+    parts = [axis_value(cell, name) for name in varying if name != axis and name in cell.axes]
     return " ".join(part for part in parts if part)
 
 
