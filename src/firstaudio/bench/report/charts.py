@@ -87,6 +87,7 @@ class Chart:
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     traces: tuple[Trace, ...]
+    note: str = ""
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT

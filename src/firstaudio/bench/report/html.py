@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firstaudio.bench.record import RequestRecord, measured
-from firstaudio.bench.report import charts, figures, findings, waterfall
+from firstaudio.bench.report import charts, figures, findings, tables, waterfall
 from firstaudio.bench.report.series import by_length
 from firstaudio.bench.result import CellResult
 from firstaudio.bench.sessions.session import Clip, Session
@@ -23,19 +23,7 @@ if TYPE_CHECKING:
 
 MAX_EMBEDDED = 24 << 20  # bytes of audio in one page: browsers stay quick, mail servers take it
 MAX_FAILURES = 40
-PERCENTILES = (
-    "ttfa_ms",
-    "audible_ttfa_ms",
-    "scheduled_ttfa_ms",
-    "ttfb_ms",
-    "ttgp_ms",
-    "preroll_ms",
-    "stall_ms",
-    "latency_ms",
-    "rtf",
-)
-TOTALS = ("asps", "rtf_mean", "rtf_median", "rps", "cps", "success_rate", "target_attainment", "goodput")
-DRAWN = ("preroll_curve",)  # findings that are shown as charts
+ELSEWHERE = ("preroll_curve", "preflight")  # findings that are a chart, or a reason beside the verdict
 
 
 def html(session: Session, records: Sequence[RequestRecord], folder: Path) -> str:
@@ -66,9 +54,9 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(number=figures.number, estimate=figures.estimate, scalar=findings.scalar)
-    environment.filters.update(
-        title_of=figures.title, unit_of=figures.unit, is_plain=_is_plain, is_figure=findings.is_figure
-    )
+    environment.filters.update(heading=tables.heading, in_units=tables.in_units, cells_with=tables.cells_with)
+    environment.filters.update(axis_title=tables.axis_title, axis_text=tables.axis_text)
+    environment.filters.update(is_plain=_is_plain, is_figure=findings.is_figure)
     return environment
 
 
@@ -81,21 +69,22 @@ def _is_plain(value: object) -> bool:
 
 def _context(session: Session, records: Sequence[RequestRecord], folder: Path) -> dict[str, Any]:
     lives = waterfall.slowest(records)
-    found = findings.blocks(session, without=DRAWN)
+    found = _blocks(session)
     scatter = by_length(session.cells, records)
     return {
         "session": session,
         "command": shlex.join(session.command),
-        "warnings": findings.all_warnings(session),
+        "reasons": tables.grouped(session.reasons, session.cells),
+        "warnings": tables.grouped(findings.all_warnings(session), session.cells),
         "best": figures.best_figures(session.cells),
-        "nothing_measured": figures.NOTHING_MEASURED,
+        "nothing_measured": _nothing_measured(session.cells),
         "counts": _counts(session.cells),
-        "axes": figures.varying_axes(session.cells),
-        "axis_value": figures.axis_value,
-        "axis_titles": figures.AXIS_TITLES,
-        "totals": TOTALS,
+        "axes": tables.axes_of(session.cells),
+        "first": tables.known_columns(tables.FIRST, session.cells),
+        "second": tables.known_columns(tables.SECOND, session.cells),
+        "legend": tables.legend(session.cells),
         "quantiles": figures.QUANTILES,
-        "metrics": [m for m in PERCENTILES if any(m in cell.distributions for cell in session.cells)],
+        "metrics": tables.metrics_shown(session.cells),
         "ttfa_charts": charts.ttfa_charts(session.cells),
         "length_chart": charts.length_chart(scatter, session.findings.get("fit")),
         "scatter": scatter,
@@ -110,6 +99,19 @@ def _context(session: Session, records: Sequence[RequestRecord], folder: Path) -
         "failures": _failures(session.cells, records),
         "max_failures": MAX_FAILURES,
     }
+
+
+def _blocks(session: Session) -> list[findings.Block]:
+    """The findings as they are shown here: nothing that stands elsewhere on the page."""
+    found = [tables.said_once(block, session.reasons) for block in findings.blocks(session, without=ELSEWHERE)]
+    chunks = tables.chunk_block(session.cells) if session.mode == "streaming" else None
+    return [chunks, *found] if chunks else found
+
+
+def _nothing_measured(cells: Sequence[CellResult]) -> str:
+    """A sentence where nothing can be best; empty otherwise."""
+    fit = any(cell.ok and cell.valid and cell.completed for cell in cells)
+    return figures.NOTHING_MEASURED if cells and not fit else ""
 
 
 def _counts(cells: Sequence[CellResult]) -> dict[str, int]:

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 
-from firstaudio.bench.report.figures import (
-    AXIS_TITLES,
-    NOTHING_MEASURED,
-    QUANTILES,
-    axis_value,
-    best_figures,
-    estimate,
-    number,
-    title,
-    unit,
-    varying_axes,
-)
-from firstaudio.bench.report.findings import Block, all_warnings, blocks, pairs
+from firstaudio.bench.report import tables
+from firstaudio.bench.report.figures import NOTHING_MEASURED, QUANTILES, best_figures, estimate
+from firstaudio.bench.report.findings import Block, all_warnings, blocks, is_figure, pairs
 from firstaudio.bench.result import CellResult
 from firstaudio.bench.sessions.session import Session
 
-TOTALS = ("asps", "rtf_mean", "rps", "cps", "success_rate", "target_attainment", "goodput")
-SPECIAL = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]<>|#"} | {"\n": " ", "\r": " "})
+# What would be markup where it stands: an underscore inside a word, or a "<" before a space, is none.
+MARKUP = re.compile(r"[`|*\[\]]|\\(?=[^\w\s]|_)|<(?=[A-Za-z/!?])|(?<![^\W_])_|_(?![^\W_])|^[#>]|&(?=#?\w+;)")
 
 
 def markdown(session: Session) -> str:
@@ -32,12 +23,13 @@ def markdown(session: Session) -> str:
 
 def escaped(text: str) -> str:
     """A text that comes from a target, as itself: neither markup nor the end of a table's cell."""
-    return text.translate(SPECIAL)
+    return MARKUP.sub(lambda found: "\\" + found[0], re.sub(r"[\r\n]", " ", text))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table; its texts are escaped."""
-    rule = ["---"] + ["---:"] * (len(header) - 1)
+    first = rows[0] if rows else header
+    rule = ["---", *("---:" if is_figure(text) else "---" for text in first[1:])]
     lines = [[escaped(text) for text in row] for row in (header, *rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in (lines[0], rule, *lines[1:]))
 
@@ -47,45 +39,69 @@ def _parts(session: Session) -> Iterator[str]:
     yield f"{escaped(session.mode)}, {escaped(session.created)}"
     yield from _verdict(session)
     if session.cells:
-        yield from _figures(session.cells)
-    for block in blocks(session):
-        yield from _block(block)
+        yield from _overview(session.cells)
+        yield from _percentiles(session.cells)
+    for block in _blocks(session):
+        yield from _block(tables.said_once(block, session.reasons))
     yield from _failures(session.cells)
     yield from _circumstances(session)
 
 
 def _verdict(session: Session) -> Iterator[str]:
     yield f"**{'VALID' if session.valid else 'INVALID'}**"
-    yield _list(session.reasons)
-    yield _list([f"Warning: {warning}" for warning in all_warnings(session)])
+    yield _list(tables.grouped(session.reasons, session.cells))
+    yield _list([f"Warning: {warning}" for warning in tables.grouped(all_warnings(session), session.cells)])
 
 
 def _list(texts: Sequence[str]) -> str:
     return "\n".join(f"- {escaped(text)}" for text in texts)
 
 
-def _figures(cells: Sequence[CellResult]) -> Iterator[str]:
-    yield _list([str(best) for best in best_figures(cells)] or [NOTHING_MEASURED])
-    axes = varying_axes(cells)
-    header = [*(AXIS_TITLES.get(axis, axis.replace("_", " ").capitalize()) for axis in axes), *map(title, TOTALS)]
-    rows = [
-        [*(axis_value(cell, axis) for axis in axes), *(number(cell.totals.get(name), unit(name)) for name in TOTALS)]
-        for cell in cells
-    ]
-    verdicts = ["yes" if cell.valid else "no" for cell in cells]
-    yield "## Throughput"
-    yield table([*header, "Valid"], [[*row, valid] for row, valid in zip(rows, verdicts, strict=True)])
-    yield "## Percentiles"
-    yield "Each with its 95 % interval."
-    for metric in dict.fromkeys(name for cell in cells for name in cell.distributions):
-        yield f"### {title(metric)}{f', {unit(metric)}' if unit(metric) else ''}"
-        yield table(["Cell", "n", *QUANTILES], [_percentiles(c, metric) for c in cells if metric in c.distributions])
+def _overview(cells: Sequence[CellResult]) -> Iterator[str]:
+    yield _list([str(best) for best in best_figures(cells)] or ([NOTHING_MEASURED] if not _any_fit(cells) else []))
+    yield "## Figures"
+    yield _cells_table(tables.FIRST, cells, with_verdict=True)
+    yield "\n".join(f"- {name}: {meaning}" for name, meaning in tables.legend(cells))
+    if any(column.known(cells) for column in tables.SECOND):
+        yield "## Rates and goals"
+        yield _cells_table(tables.SECOND, cells)
 
 
-def _percentiles(cell: CellResult, metric: str) -> list[str]:
-    spread = cell.distributions[metric]
+def _any_fit(cells: Sequence[CellResult]) -> bool:
+    return any(cell.ok and cell.valid and cell.completed for cell in cells)
+
+
+def _cells_table(columns: Sequence[tables.Column], cells: Sequence[CellResult], with_verdict: bool = False) -> str:
+    axes, shown = tables.axes_of(cells), tables.known_columns(columns, cells)
+    header = [*map(tables.axis_title, axes), *(column.heading for column in shown)]
+    rows = [[*(tables.axis_text(c, axis) for axis in axes), *(column.text(c) for column in shown)] for c in cells]
+    if with_verdict:
+        header.append("Valid")
+        rows = [[*row, "yes" if cell.valid else "INVALID"] for row, cell in zip(rows, cells, strict=True)]
+    return table(header, rows)
+
+
+def _percentiles(cells: Sequence[CellResult]) -> Iterator[str]:
+    metrics = tables.metrics_shown(cells)
+    if metrics:
+        yield "## Percentiles"
+        yield "Each with its 95 % interval."
+    for metric in metrics:
+        yield f"### {escaped(tables.heading(metric))}"
+        rows = [_row(cell, metric) for cell in tables.cells_with(metric, cells)]
+        yield table(["Cell", "n", *QUANTILES], rows)
+
+
+def _row(cell: CellResult, metric: str) -> list[str]:
+    spread = tables.in_units(cell.distributions[metric], metric)
     figures = [estimate(spread.quantiles.get(name), interval=True) for name in QUANTILES]
     return [cell.name, str(spread.n), *figures]
+
+
+def _blocks(session: Session) -> list[Block]:
+    found = blocks(session, without=("preflight",))
+    chunks = tables.chunk_block(session.cells) if session.mode == "streaming" else None
+    return [chunks, *found] if chunks else found
 
 
 def _block(block: Block) -> Iterator[str]:
@@ -96,7 +112,7 @@ def _block(block: Block) -> Iterator[str]:
         yield "\n\n".join(map(escaped, block.sentences))
     if block.rows:
         yield table(block.header, block.rows)
-    yield "\n\n".join(line if line.startswith("- ") else escaped(line) for line in block.closing)
+    yield "\n\n".join(map(escaped, block.closing)).replace("\n\n- ", "\n- ").replace("\n- ", "\n\n- ", 1)
 
 
 def _failures(cells: Sequence[CellResult]) -> Iterator[str]:
@@ -112,5 +128,12 @@ def _circumstances(session: Session) -> Iterator[str]:
     yield f"Workload `{session.workload_hash}`."
     yield "## Environment"
     yield table(("what", "value"), list(pairs(dict(session.environment))))
-    yield "## Definitions"
-    yield table(("what", "definition"), list(pairs(dict(session.definitions))))
+    if session.cells:
+        yield "## Definitions"
+        totals = [column.metric for column in (*tables.FIRST, *tables.SECOND) if not column.quantile]
+        shown = [name for name in totals if any(cell.totals.get(name) is not None for cell in session.cells)]
+        said = dict(tables.legend(session.cells))
+        lines = tables.formulas([*tables.metrics_shown(session.cells), *shown])
+        yield "Those under the first table, and these:"
+        yield "\n".join(f"- {name}: {formula}" for name, formula in lines if name not in said)
+        yield "The events in them, every other metric and the statistics are in docs/metrics.md of firstaudio."

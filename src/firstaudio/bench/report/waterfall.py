@@ -36,7 +36,12 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """One request."""
+    """One request.
+
+    Attributes:
+        ttfa_left: Where its TTFA begins, in % like a span: `sent`.
+        ttfa_width: Up to the first sample.
+    """
 
     cell: str
     index: int
@@ -44,6 +49,8 @@ class Life:
     ttfa: str
     total: str
     spans: tuple[Span, ...]
+    ttfa_left: float
+    ttfa_width: float
 
 
 def slowest(records: Sequence[RequestRecord]) -> list[Life]:
@@ -79,7 +86,17 @@ def _life(record: RequestRecord, longest_ns: int) -> Life:
             spans.append(Span(stage, round(left, 3), round(width, 3), tip))
             begin = at
     total = _ms(_end(record) - record.scheduled_ns)
-    return Life(record.cell, record.index, record.text, number(ttfa_ms(record), "ms"), total, tuple(spans))
+    ttfa = number(ttfa_ms(record), "ms")
+    return Life(record.cell, record.index, record.text, ttfa, total, tuple(spans), *_bracket(record, longest_ns))
+
+
+def _bracket(record: RequestRecord, longest_ns: int) -> tuple[float, float]:
+    """Of the TTFA, from sent to the first sample: the rest of the bar is not in that figure."""
+    assert record.sent_ns is not None
+    assert record.first_sample_ns is not None
+    spans = (record.sent_ns - record.scheduled_ns, record.first_sample_ns - record.sent_ns)
+    left, width = (round(100 * span / longest_ns, 3) for span in spans)
+    return left, width
 
 
 def _ms(duration_ns: int) -> str:
