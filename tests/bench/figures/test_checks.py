@@ -50,12 +50,42 @@ def test_a_sound_cell_is_valid(rows: list[Any]):
         ({"mean_in_flight": 2.0}, "Little's law", True),
         ({"mean_in_flight": 0.5}, "Little's law", True),
         ({"floor": Floor(10.1, 10.2, 100, 1, 1)}, "client floor", True),
+        ({"floor": Floor(10.1, 10.2, 100, 8, 1)}, "client floor", True),
     ],
 )
 def test_a_client_that_disturbs_is_told(rows: list[Any], change: dict[str, Any], name: str, voids: bool):
     found = checks(rows, replace(FINE, **change))
 
     assert {name: (False, voids)} == {n: (c.ok, c.voids) for n, c in found.items() if c.ok is False}
+
+
+def fast(record: Any, ttfa_ms: float, floor: Floor) -> Check:
+    rows = [record(i, sent=100 * i, chunks=((ttfa_ms, 50), (100, 50))) for i in range(40)]
+    return checks(rows, replace(FINE, floor=floor))["client floor"]
+
+
+@pytest.mark.parametrize(
+    ("floor_ms", "ok", "voids"), [(0.4, True, True), (0.41, False, False), (1.0, False, False), (1.01, False, True)]
+)
+def test_a_floor_of_a_millisecond_voids_no_fast_target(record: Any, floor_ms: float, ok: bool, voids: bool):
+    check = fast(record, 2.0, Floor(floor_ms, 3.0, 100, 1, 1))
+
+    assert (check.ok, check.voids) == (ok, voids)
+    assert ok is not check.detail.endswith("near what the client itself costs: quote it with the floor beside it")
+
+
+def test_fewer_clients_are_advised_where_there_are_several(record: Any):
+    assert "fewer clients" in fast(record, 2.0, Floor(1.5, 3.0, 100, 8, 1)).detail
+    assert "fewer clients" not in fast(record, 2.0, Floor(1.5, 3.0, 100, 1, 1)).detail
+
+
+@pytest.mark.parametrize(("trailing", "ok"), [(0.4, True), (0.41, False)])
+def test_audio_that_is_mostly_silence_is_told(rows: list[Any], trailing: float, ok: bool):
+    quality = {"leading_silence_share": 0.1, "trailing_silence_share": trailing}
+    found = {c.name: c for c in summarise(CELL, rows, Goals(), client=FINE, quality=quality).checks}["silence around"]
+
+    assert (found.ok, found.voids) == (ok, False)
+    assert ok is not found.detail.startswith("more than half of the audio is silence: RTF and ASPS count it")
 
 
 def test_what_was_not_watched_is_not_judged(rows: list[Any]):

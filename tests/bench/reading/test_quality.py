@@ -58,6 +58,7 @@ def test_silence_is_counted_where_it_is() -> None:
     assert found["silence_share"] == pytest.approx(0.5)
     assert (found["longest_silence_ms"], found["duration_s"]) == (300.0, 1.0)
     assert found["onset_ms"] == pytest.approx(100, abs=10)
+    assert (found["leading_silence_share"], found["trailing_silence_share"]) == pytest.approx((0.1, 0.1))
 
 
 def test_time_per_character_is_from_the_first_to_the_last_sound_at_normal_speed() -> None:
@@ -192,7 +193,12 @@ def speaking(num: int = 10, **changes: float) -> list[RequestRecord]:
 def test_worse_audio_voids_a_speed_up(changes: dict[str, float], words: str) -> None:
     reasons = differs(speaking(), speaking(**changes))
     assert [words in reason for reason in reasons] == [True]
-    assert differs(speaking(**changes), speaking()) == []
+    assert [reason for reason in differs(speaking(**changes), speaking()) if "20% longer" not in reason] == []
+
+
+def test_speech_at_half_its_rate_voids_a_speed_up() -> None:
+    assert ["100% longer" in reason for reason in differs(speaking(), speaking(ms_per_character=120.0))] == [True]
+    assert differs(speaking(), speaking(ms_per_character=70.0)) == []
 
 
 def test_equal_audio_and_no_audio_void_nothing() -> None:

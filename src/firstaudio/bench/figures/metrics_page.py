@@ -100,8 +100,16 @@ LIMITS = (
     ),
     ("client CPU", f"at most {checks.MAX_CLIENT_CPU:.0%} of a core in the busiest load process"),
     ("event loop", "its lateness p99 as dispatch lag; a warning"),
-    ("client floor", f"p99 at most {checks.MAX_FLOOR_SHARE:.0%} of the median TTFA"),
+    (
+        "client floor",
+        f"median at most {checks.MAX_FLOOR_SHARE:.0%} of the median TTFA; above it a warning while the floor is at "
+        f"most {checks.HARMLESS_FLOOR_MS:g} ms",
+    ),
     ("other processes", f"at most {checks.MAX_OTHERS:.0%} of the machine; a warning: repeat the run"),
+    (
+        "silence around",
+        f"silence before and after the speech makes up at most {checks.MAX_SILENCE_AROUND:.0%} of the audio; a warning",
+    ),
     ("throttled CPU", "the system did not hold the CPU back"),
 )
 

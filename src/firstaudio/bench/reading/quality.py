@@ -46,8 +46,21 @@ OUTLIER_Z = 3.5
 MAD_TO_SIGMA = 1.4826
 OUTLIER_LEAST_RATIO = 1.2  # where all durations agree, the least difference would be an outlier
 
+MEDIANS = (
+    "ms_per_character",
+    "onset_ms",
+    "silence_share",
+    "leading_silence_share",
+    "trailing_silence_share",
+    "longest_silence_ms",
+    "level_dbfs",
+    "peak",
+    "tail_db",
+    "word_error_rate",
+)
+
 # Of `differs`: what one listener in ten would notice, and not one single request.
-SHORTER = 0.85
+SHORTER, LONGER = 0.85, 1 / 0.85
 SHARE_WORSE = 0.10
 COUNT_WORSE = 2
 SILENCE_WORSE = 0.15
@@ -75,7 +88,8 @@ def inspect(
     Returns:
         By name: `duration_s`; `num_characters`; `ms_per_character` (from the first to the last sound, as if at speed 1;
         absent without characters or sound); `onset_ms` (absent when nothing is audible); `silence_share`;
-        `longest_silence_ms` (between sounds); `level_dbfs` (of the sounding frames); `peak` (full scale is 1);
+        `leading_silence_share` and `trailing_silence_share` (absent without sound); `longest_silence_ms` (between
+        sounds); `level_dbfs` (of the sounding frames); `peak` (full scale is 1);
         `clipped_share`; `dc_offset`; `num_clicks` and `click_z` (the worst) at joins of pieces; `tail_db` (level of
         the last 10 ms below that of the speech); `headers_inside` (WAV headers that are played as sound).
     """
@@ -101,8 +115,11 @@ def inspect(
         speech = _rms(levels[sounding])
         found["level_dbfs"] = _decibels(speech)
         found["tail_db"] = _decibels(_tail(samples, sample_rate) / speech)
+        first, last = (int(frames) for frames in np.flatnonzero(sounding)[[0, -1]])
+        found["leading_silence_share"] = first / len(sounding)
+        found["trailing_silence_share"] = (len(sounding) - 1 - last) / len(sounding)
         if num_characters:
-            span_s = int(np.ptp(np.flatnonzero(sounding)) + 1) * frame / sample_rate
+            span_s = (last - first + 1) * frame / sample_rate
             found["ms_per_character"] = 1000 * span_s * speed / num_characters
     return {name: round(value, 6) for name, value in found.items()}
 
@@ -125,9 +142,7 @@ def failure(quality: Mapping[str, float]) -> Failure | None:
 def summarise(records: Iterable[RequestRecord]) -> dict[str, float | None]:
     """The findings over a cell: its measured, successful requests; None where no request has any."""
     findings = [record.quality for record in measured(records) if record.ok and record.quality]
-    medians = ("ms_per_character", "onset_ms", "silence_share", "longest_silence_ms", "level_dbfs", "peak", "tail_db")
-    summary: dict[str, float | None] = {name: _median([f[name] for f in findings if name in f]) for name in medians}
-    summary["word_error_rate"] = _median([f["word_error_rate"] for f in findings if "word_error_rate" in f])
+    summary: dict[str, float | None] = {name: _median([f[name] for f in findings if name in f]) for name in MEDIANS}
     summary["dc_offset"] = _median([abs(f["dc_offset"]) for f in findings])
     summary["clipped_share"] = max((f["clipped_share"] for f in findings), default=None)
     summary["duration_outliers"] = _num_outliers([f["ms_per_character"] for f in findings if "ms_per_character" in f])
@@ -152,7 +167,7 @@ def differs(a_records: Iterable[RequestRecord], b_records: Iterable[RequestRecor
     b = [record for record in measured(b_records) if record.ok and record.quality]
     if not a or not b:
         return []
-    tests = (_shorter(a, b), *_worse_shares(a, b), *_more_silence(a, b), _less_intelligible(a, b))
+    tests = (_other_length(a, b), *_worse_shares(a, b), *_more_silence(a, b), _less_intelligible(a, b))
     return [reason for reason in tests if reason]
 
 
@@ -227,11 +242,14 @@ def _share(flags: Sequence[bool]) -> float | None:
     return sum(flags) / len(flags) if flags else None
 
 
-def _shorter(a: Sequence[RequestRecord], b: Sequence[RequestRecord]) -> str | None:
+def _other_length(a: Sequence[RequestRecord], b: Sequence[RequestRecord]) -> str | None:
+    """Longer counts too: the same samples under half their rate last twice as long and halve the RTF."""
     ratio = _duration_ratio(a, b)
-    if ratio is None or ratio >= SHORTER:
-        return None
-    return f"it speaks {1 - ratio:.0%} shorter: words may be missing"
+    if ratio is not None and ratio < SHORTER:
+        return f"it speaks {1 - ratio:.0%} shorter: words may be missing"
+    if ratio is not None and ratio > LONGER:
+        return f"it speaks {ratio - 1:.0%} longer: RTF counts that as speed, and its sample rate may be wrong"
+    return None
 
 
 def _duration_ratio(a: Sequence[RequestRecord], b: Sequence[RequestRecord]) -> float | None:
