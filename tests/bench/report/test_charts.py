@@ -78,3 +78,16 @@ def test_a_bar_has_no_gap_and_ends_with_the_life(make_record):
 def test_failed_and_warm_up_requests_are_no_slow_ones(make_record):
     assert slowest([make_record(0, outcome="timeout"), make_record(1, phase="warmup")]) == []
     assert stages_shown([]) == {}
+
+
+def test_the_bracket_of_a_bar_is_the_ttfa_that_stands_beside_it(make_record):
+    (life,) = slowest([make_record(0, ttfa_ms=100)])
+    whole_ms = float(life.total.removesuffix(" ms"))
+    assert life.ttfa == "100.0 ms"
+    assert round(life.ttfa_width * whole_ms / 100, 2) == 100.0
+    assert round(life.ttfa_left * whole_ms / 100, 2) == 1.0
+
+
+def test_cells_that_need_no_buffer_have_no_chart():
+    assert preroll_chart({"c=1": [[0, 1.0], [100, 1.0]]}) is None
+    assert preroll_chart({"c=1": [[0, 1.0]], "c=2": [[0, 0.5]]}).note == "at 100 % without a buffer: c=1"

@@ -109,3 +109,20 @@ def test_a_session_without_cells_and_records_has_a_page(make_session, tmp_path):
 
 def test_failures_are_counted_from_the_cells_when_there_are_no_records(demo, folder):
     assert "<td>60</td><td>refused</td>" in html(demo, [], folder)
+
+
+def test_a_reason_stands_once_on_the_page(make_session, voided_cell, tmp_path):
+    text = html(make_session([voided_cell], findings={"recommendations": []}), [], tmp_path)
+    assert text.count("the client used 93 % of a core") == 1
+
+
+def test_a_target_that_never_spoke_has_a_page_with_the_reason_alone(make_session, tmp_path):
+    failure = {"kind": "unreachable", "message": "nothing listens there"}
+    text = html(make_session([], findings={"preflight": failure}), [], tmp_path)
+    assert text.count("nothing listens there") == 1
+    assert 'class="tiles"' not in text
+
+
+def test_abbreviations_are_explained_below_the_first_table(demo, records, folder):
+    text = html(demo, records, folder)
+    assert text.index("<h2>Figures") < text.index("<dt>ASPS</dt><dd>sum of audio seconds") < text.index("<h2>Rates")

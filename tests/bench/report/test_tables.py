@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from firstaudio.bench.report import tables
+from firstaudio.bench.report.figures import varying_axes
 from firstaudio.bench.report.findings import Block
 from firstaudio.bench.result import Distribution, Estimate
 
@@ -25,7 +26,7 @@ def open_cell(make_cell):
 
 
 def test_an_open_loop_is_placed_by_its_rate_and_judged_from_when_requests_were_due(open_cell):
-    assert tables.axes_of([open_cell]) == ["rate_per_s"]
+    assert varying_axes([open_cell]) == ["rate_per_s"]
     assert tables.axis_text(open_cell, "rate_per_s") == "5 poisson"
     assert [column.heading for column in tables.known_columns(tables.FIRST, [open_cell])][:2] == [
         "Scheduled TTFA p50, ms",
@@ -37,12 +38,12 @@ def test_an_open_loop_is_placed_by_its_rate_and_judged_from_when_requests_were_d
 def test_a_ramp_and_a_trace_say_how_they_arrive(open_cell):
     ramp = replace(open_cell, cell={"load": {"arrival": "ramp", "start_rate_per_s": 1.0, "rate_per_s": 8.0}})
     trace = replace(open_cell, cell={"load": {"arrival": "trace", "rate_per_s": None}})
-    assert [tables.axis_text(cell, "rate_per_s") for cell in (ramp, trace)] == ["1 to 8 ramp", "trace"]
+    assert [tables.axis_text(cell, "rate_per_s") for cell in (ramp, trace)] == ["1–8 ramp", "trace"]
 
 
 def test_closed_loops_have_no_scheduled_ttfa_and_keep_their_clients(make_cell, open_cell):
     closed = make_cell(4, distributions=open_cell.distributions)
-    assert tables.axes_of([closed]) == ["concurrency"]
+    assert varying_axes([closed]) == ["concurrency"]
     assert tables.axis_text(closed, "concurrency") == "4"
     assert tables.metrics_shown([closed]) == ["ttfa_ms", "latency_ms"]
     assert tables.cells_with("scheduled_ttfa_ms", [closed, open_cell]) == [open_cell]
@@ -93,3 +94,25 @@ def test_chunks_are_shown_where_audio_was_streamed(make_cell):
     assert block.header == ("cell", "Chunk interval p50, ms", "Chunk interval p95, ms", "Audio per chunk, ms")
     assert block.rows == (("c=1", "80.0", "95.0", "100.0"),)
     assert tables.chunk_block([make_cell(1)]) is None
+
+
+def test_only_cells_that_need_a_buffer_have_a_curve_the_neediest_first():
+    calm = [[0, 1.0], [50, 1.0]]
+    shown, note = tables.needy_curves({"calm": calm, "some": [[50, 1.0], [0, 0.9]], "much": [[0, 0.1], [50, 0.2]]})
+    assert shown == {"much": [(0.0, 0.1), (50.0, 0.2)], "some": [(0.0, 0.9), (50.0, 1.0)]}
+    assert note == "at 100 % without a buffer: calm"
+    assert tables.needy_curves({"calm": calm, "none": []}) == ({}, "")
+
+
+def test_curves_that_cannot_be_told_apart_are_named_instead():
+    curves = {f"cell {i}": [[0, i / 10], [50, 1.0]] for i in range(10)}
+    shown, note = tables.needy_curves(curves)
+    assert list(shown) == [f"cell {i}" for i in range(8)]
+    assert note == "not drawn, they need less: cell 8, cell 9"
+
+
+def test_ttfa_by_length_comes_from_streamed_cells_of_one_client(make_cell, open_cell):
+    whole = make_cell(1, cell={"target": {"delivery": "whole"}, "load": {"concurrency": 1}})
+    queue_free = make_cell(1)
+    alone_but_open = replace(open_cell, axes={"concurrency": 1})
+    assert tables.of_single_clients([whole, make_cell(2), alone_but_open, queue_free]) == [queue_free]

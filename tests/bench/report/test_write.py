@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstaudio.bench.report.write import MAX_NAME, file_name, write_reports
+from firstaudio.bench.report.write import MAX_NAME, file_name, saved_files, write_reports
 
 
 def test_the_demo_leaves_the_files_that_it_always_left(demo, records, folder):
@@ -54,6 +54,17 @@ def test_an_interrupted_session_without_cells_has_reports_without_plots(make_ses
         "report.md",
         "report.html",
     ]
+
+
+def test_a_target_that_never_spoke_leaves_no_tables_and_no_plots(make_session, tmp_path):
+    session = make_session([], findings={"preflight": {"kind": "unreachable", "message": "nothing listens there"}})
+    assert [path.name for path in write_reports(session, tmp_path, [])] == ["report.md", "report.html"]
+
+
+def test_every_file_of_a_session_is_named_with_its_rows_and_clips(demo, folder):
+    for name in ("demo.json", "records.jsonl", "report.md", ".report.md.1.part"):
+        (folder / name).touch()
+    assert saved_files(demo, folder) == ["demo.json", "records.jsonl", "report.md", "clips/slowest.wav"]
 
 
 def test_a_report_that_cannot_be_written_leaves_the_old_one_and_no_draft(demo, tmp_path):

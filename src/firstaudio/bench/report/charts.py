@@ -13,6 +13,7 @@ from typing import Any
 
 from firstaudio.bench.report.figures import estimate, number, place, quantile, varying_axes
 from firstaudio.bench.report.series import Line, Lines, Scatter, lines
+from firstaudio.bench.report.tables import needy_curves
 from firstaudio.bench.result import CellResult, Estimate
 
 WIDTH, HEIGHT = 460, 280
@@ -176,17 +177,17 @@ def _fitted(a_ms: float, b_ms: float, longest: int, x: Scale, y: Scale) -> Trace
 
 
 def preroll_chart(curves: Mapping[str, Sequence[Sequence[float]]]) -> Chart | None:
-    """Share of answers without a gap by buffer; None without a curve."""
-    points = {name: sorted((float(x), float(y)) for x, y in curve) for name, curve in curves.items() if curve}
+    """Share of answers without a gap by buffer; None without a cell that needs a buffer."""
+    points, note = needy_curves(curves)
     if not points:
         return None
     buffers = sorted({x for curve in points.values() for x, _ in curve})
     spread = _Spread(buffers)
     y = Scale(0, 1, HEIGHT - BOTTOM, TOP)
-    traces = tuple(_step(name, f"c{i % 8}", curve, spread, y) for i, (name, curve) in enumerate(points.items()))
+    traces = tuple(_step(name, f"c{i}", curve, spread, y) for i, (name, curve) in enumerate(points.items()))
     ticks = _thinned([Tick(spread(x), f"{x:g}") for x in buffers])
     y_ticks = tuple(Tick(y(share), f"{100 * share:g} %") for share in (0, 0.25, 0.5, 0.75, 1))
-    return Chart("", "buffer before playing, ms", "without a gap", ticks, y_ticks, traces)
+    return Chart("", "buffer before playing, ms", "without a gap", ticks, y_ticks, traces, note)
 
 
 class _Spread:

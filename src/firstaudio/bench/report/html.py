@@ -70,7 +70,7 @@ def _is_plain(value: object) -> bool:
 def _context(session: Session, records: Sequence[RequestRecord], folder: Path) -> dict[str, Any]:
     lives = waterfall.slowest(records)
     found = _blocks(session)
-    scatter = by_length(session.cells, records)
+    scatter = by_length(tables.of_single_clients(session.cells), records)
     return {
         "session": session,
         "command": shlex.join(session.command),
@@ -79,7 +79,7 @@ def _context(session: Session, records: Sequence[RequestRecord], folder: Path) -
         "best": figures.best_figures(session.cells),
         "nothing_measured": _nothing_measured(session.cells),
         "counts": _counts(session.cells),
-        "axes": tables.axes_of(session.cells),
+        "axes": figures.varying_axes(session.cells),
         "first": tables.known_columns(tables.FIRST, session.cells),
         "second": tables.known_columns(tables.SECOND, session.cells),
         "legend": tables.legend(session.cells),

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from firstaudio.bench.report import tables
-from firstaudio.bench.report.figures import NOTHING_MEASURED, QUANTILES, best_figures, estimate
+from firstaudio.bench.report.figures import NOTHING_MEASURED, QUANTILES, best_figures, estimate, varying_axes
 from firstaudio.bench.report.findings import Block, all_warnings, blocks, is_figure, pairs
 from firstaudio.bench.result import CellResult
 from firstaudio.bench.sessions.session import Session
@@ -72,7 +72,7 @@ def _any_fit(cells: Sequence[CellResult]) -> bool:
 
 
 def _cells_table(columns: Sequence[tables.Column], cells: Sequence[CellResult], with_verdict: bool = False) -> str:
-    axes, shown = tables.axes_of(cells), tables.known_columns(columns, cells)
+    axes, shown = varying_axes(cells), tables.known_columns(columns, cells)
     header = [*map(tables.axis_title, axes), *(column.heading for column in shown)]
     rows = [[*(tables.axis_text(c, axis) for axis in axes), *(column.text(c) for column in shown)] for c in cells]
     if with_verdict:

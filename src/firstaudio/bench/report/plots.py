@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from firstaudio.bench.report.figures import axis_value, quantile, varying_axes
 from firstaudio.bench.report.series import Lines, Scatter, lines
+from firstaudio.bench.report.tables import MAX_LINES, needy_curves
 from firstaudio.bench.result import CellResult, Estimate
 from firstaudio.errors import MissingExtraError
 
@@ -24,6 +27,7 @@ DPI = 120
 PANELS_PER_ROW = 3
 CROWDED = 8  # ticks that stand side by side; more of them, or long ones, are turned
 LOG_RATIO = 20.0  # heights that span more than this need a logarithmic axis
+CHARACTERS_PER_INCH = 15  # of the small print below a plot
 GREY = "#8a8f98"
 RED = "#b03a48"
 REAL_TIME_FAR = 0.1  # an RTF below it lies on the bottom of a linear axis that holds 1.0
@@ -31,7 +35,7 @@ REAL_TIME_FAR = 0.1  # an RTF below it lies on the bottom of a linear axis that 
 
 def throughput_png(cells: Sequence[CellResult], heading: str) -> bytes | None:
     """ASPS, RTF and RPS along the axis; None if no cell has any."""
-    served = lines(cells)
+    served, note = _told_apart(lines(cells))
     figure = _figure(12.6, 4.2, heading)
     panels: list[tuple[str, str, Callable[[CellResult], float | None]]] = [
         ("ASPS", "audio seconds per second", lambda cell: cell.totals.get("asps")),
@@ -47,7 +51,22 @@ def throughput_png(cells: Sequence[CellResult], heading: str) -> bytes | None:
         if name.startswith("RTF"):
             _mark_real_time(axes)
     _legend(figure, len(served.lines))
+    _note(figure, note)
     return _png(figure) if drawn else None
+
+
+def _told_apart(served: Lines) -> tuple[Lines, str]:
+    """At most as many lines as there are colours, and the names of the others."""
+    others = [line.label for line in served.lines[MAX_LINES:]]
+    note = f"Not drawn, see the CSV: {', '.join(others)}" if others else ""
+    return replace(served, lines=served.lines[:MAX_LINES]), note
+
+
+def _note(figure: Figure, note: str) -> None:
+    """Below everything, as far as it fits the width."""
+    if note:
+        wrapped = "\n".join(textwrap.wrap(note, int(figure.get_figwidth() * CHARACTERS_PER_INCH)))
+        figure.supxlabel(_plain(wrapped), fontsize=8, color=GREY, x=0.01, ha="left")
 
 
 def _mark_real_time(axes: Axes) -> None:
@@ -114,18 +133,17 @@ def comparison_png(cells: Sequence[CellResult], heading: str) -> bytes | None:
 
 
 def preroll_png(curves: Mapping[str, Sequence[Sequence[float]]], heading: str) -> bytes | None:
-    """Share of answers that play without a gap, by the player's buffer."""
-    if not any(curves.values()):
+    """Share of answers that play without a gap, by the player's buffer; None if no cell needs one."""
+    shown, note = needy_curves(curves)
+    if not shown:
         return None
     figure = _figure(7.2, 4.4, heading)
     axes = figure.add_subplot()
-    longest = 1.25 * max(float(buffer) for curve in curves.values() for buffer, _ in curve)
-    for place, (name, curve) in enumerate(curves.items()):
-        points = sorted((float(buffer), 100 * float(share)) for buffer, share in curve)
-        points += [(longest, share) for _, share in points[-1:]]
-        style = "-" if place < len(COLOURS) else "--"
-        xs, ys = [x for x, _ in points], [y for _, y in points]
-        axes.step(xs, ys, where="post", color=COLOURS[place % len(COLOURS)], linestyle=style, label=_plain(name))
+    longest = 1.25 * max(buffer for curve in shown.values() for buffer, _ in curve)
+    for place, (name, curve) in enumerate(shown.items()):
+        points = [*curve, (longest, curve[-1][1])]
+        xs, ys = [x for x, _ in points], [100 * share for _, share in points]
+        axes.step(xs, ys, where="post", color=COLOURS[place], label=_plain(name))
     axes.set_xscale("symlog", linthresh=10)
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlim(0, longest or 1.0)
@@ -134,6 +152,7 @@ def preroll_png(curves: Mapping[str, Sequence[Sequence[float]]], heading: str) -
     axes.set_ylabel("answers without a gap, %")
     _strip(axes)
     axes.legend(frameon=False, fontsize=9)
+    _note(figure, note)
     return _png(figure)
 
 
@@ -145,11 +164,11 @@ def length_png(scatter: Scatter, fit: Mapping[str, Any] | None, heading: str) ->
     axes = figure.add_subplot()
     longest = max(x for x, _ in scatter.points)
     xs, ys = [x for x, _ in scatter.points], [y for _, y in scatter.points]
-    axes.scatter(xs, ys, s=14, color=COLOURS[0], alpha=0.6, linewidths=0)
+    axes.scatter(xs, ys, s=14, color=COLOURS[0], alpha=0.6, linewidths=0, label="requests")
     if fit and fit.get("a_ms") is not None and fit.get("b_ms_per_char") is not None:
         a, b = float(fit["a_ms"]), float(fit["b_ms_per_char"])
         axes.plot([0, longest], [a, a + b * longest], color=COLOURS[1], label=f"{a:.1f} ms + {b:.3g} ms per character")
-        axes.legend(frameon=False, fontsize=9)
+    axes.legend(frameon=False, fontsize=9)
     axes.set_xlim(0, longest * 1.05)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("characters")
@@ -183,7 +202,7 @@ def _draw_lines(axes: Axes, served: Lines, value: Callable[[CellResult], float |
     drawn = 0
     for place, line in enumerate(served.lines):
         ys = [math.nan if (y := value(cell)) is None else y for cell in line.cells]
-        style = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place // len(COLOURS) % len(MARKERS)]}
+        style = {"color": COLOURS[place], "marker": MARKERS[place]}
         joined = "-" if served.axis else ""
         axes.plot(line.xs, ys, linestyle=joined, label=_plain(line.label), markersize=5, **style)  # type: ignore[arg-type]
         drawn += sum(not math.isnan(y) for y in ys)

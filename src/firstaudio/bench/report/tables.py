@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from firstaudio.bench.figures.metrics import METRICS
 from firstaudio.bench.report.figures import (
     AXIS_TITLES,
     NOT_AVAILABLE,
+    UNUSED,
     axis_value,
+    concurrency,
     estimate,
+    is_open,
     number,
     quantile,
     title,
-    varying_axes,
 )
 from firstaudio.bench.report.findings import Block
 from firstaudio.bench.result import CellResult, Distribution, Estimate
@@ -27,19 +29,7 @@ FLOOR = ("Floor", "median TTFA of the same client against a server that answers 
 KILO = {"B/s": "kB/s"}  # units whose figures are shown in thousands
 CHUNKS = ("chunk_interval_p50_ms", "chunk_interval_p95_ms", "chunk_audio_ms", "num_chunks")
 MAX_NAMED = 6
-
-
-def is_open(cell: CellResult) -> bool:
-    """Whether its requests were sent at stated times, answered or not."""
-    return bool(cell.cell.get("load", {}).get("arrival", "closed") != "closed")
-
-
-def axes_of(cells: Sequence[CellResult]) -> list[str]:
-    """The axes that tell cells apart; the rate in place of clients, where all loops are open."""
-    axes = varying_axes(cells)
-    if cells and all(map(is_open, cells)):
-        return ["rate_per_s", *(axis for axis in axes if axis not in ("concurrency", "rate_per_s"))]
-    return axes
+MAX_LINES = 8  # in one chart: more cannot be told apart by colour
 
 
 def axis_title(axis: str) -> str:
@@ -49,12 +39,11 @@ def axis_title(axis: str) -> str:
 
 def axis_text(cell: CellResult, axis: str) -> str:
     """Where a cell lies on an axis; for a rate, with the way in which requests arrive."""
+    value = axis_value(cell, axis)
     if axis != "rate_per_s" or not is_open(cell):
-        return axis_value(cell, axis)
-    load = cell.cell["load"]
-    rate, start = load.get("rate_per_s", cell.axes.get("rate_per_s")), load.get("start_rate_per_s")
-    span = [f"{each:g}" for each in (start, rate) if each is not None]
-    return f"{' to '.join(span)} {load['arrival']}".strip()
+        return value
+    arrival = str(cell.cell["load"]["arrival"])
+    return arrival if value in ("", UNUSED) else f"{value} {arrival}"
 
 
 def unit_of(metric: str) -> str:
@@ -220,3 +209,28 @@ def chunk_block(cells: Sequence[CellResult]) -> Block | None:
     header = ("cell", *(heading(column.metric) for column in shown))
     rows = tuple((cell.name, *(column.text(cell) for column in shown)) for cell in cells)
     return Block("Chunks", ("Medians over the answers of each cell.",), header, rows, answers=True)
+
+
+def needy_curves(curves: Mapping[str, Sequence[Sequence[float]]]) -> tuple[dict[str, list[tuple[float, float]]], str]:
+    """The buffer curves worth a line, the neediest first, and in words what is not drawn.
+
+    None, if every cell plays without a gap and without a buffer.
+    """
+    points = {name: sorted((float(x), float(y)) for x, y in curve) for name, curve in curves.items() if curve}
+    needy = {name: curve for name, curve in points.items() if curve[0][0] > 0 or min(y for _, y in curve) < 1}
+    order = sorted(needy, key=lambda name: sum(share for _, share in needy[name]) / len(needy[name]))
+    calm = [name for name in points if name not in needy]
+    notes = [f"not drawn, they need less: {', '.join(order[MAX_LINES:])}"] if order[MAX_LINES:] else []
+    notes += [f"at 100 % without a buffer: {', '.join(calm)}"] if calm and needy else []
+    return {name: needy[name] for name in order[:MAX_LINES]}, "; ".join(notes)
+
+
+def of_single_clients(cells: Sequence[CellResult]) -> list[CellResult]:
+    """Cells whose TTFA tells of the length of a text: streamed, to one client that waits for each answer."""
+    return [
+        cell
+        for cell in cells
+        if cell.cell.get("target", {}).get("delivery", "stream") != "whole"
+        and not is_open(cell)
+        and concurrency(cell) == 1
+    ]

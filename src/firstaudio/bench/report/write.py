@@ -17,8 +17,10 @@ from firstaudio.bench.report.figures import by_target
 from firstaudio.bench.report.html import html
 from firstaudio.bench.report.markdown import markdown
 from firstaudio.bench.report.series import by_length
+from firstaudio.bench.report.tables import of_single_clients
 from firstaudio.bench.result import CellResult
 from firstaudio.bench.sessions.session import Session
+from firstaudio.bench.sessions.store import RECORDS
 
 Made = tuple[str, str | bytes | None]  # the name of a file, and what is in it; None: there is nothing to show
 Draw = Callable[[Sequence[CellResult], str], bytes | None]
@@ -35,7 +37,8 @@ def write_reports(session: Session, folder: Path, records: Sequence[RequestRecor
         records: Its rows; without them the reports lack what aggregates do not hold.
 
     Returns:
-        The files that were written; a plot without a single point is not.
+        The files that were written; a plot without a single point is not, nor is anything but Markdown and HTML of a
+        target that never spoke. `saved_files` names those that were there before, too.
 
     Raises:
         MissingExtraError: jinja2 or matplotlib is not installed.
@@ -44,6 +47,15 @@ def write_reports(session: Session, folder: Path, records: Sequence[RequestRecor
     return [
         _replaced(folder / name, content) for name, content in _files(session, folder, records) if content is not None
     ]
+
+
+def saved_files(session: Session, folder: Path) -> list[str]:
+    """All that there is of a session, the session itself first: names relative to its folder, with those of clips."""
+    reports = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    clips = [clip.file for clip in session.clips if (folder / clip.file).is_file()]
+    whole = f"{session.name}.json"
+    first = [name for name in (whole, RECORDS) if name in reports]
+    return [*first, *(name for name in reports if name not in first), *clips]
 
 
 def file_name(name: str) -> str:
@@ -70,6 +82,13 @@ def _aggregates(cell: CellResult) -> dict[str, Any]:
 
 
 def _files(session: Session, folder: Path, records: Sequence[RequestRecord]) -> Iterator[Made]:
+    if session.cells or "preflight" not in session.findings:  # a target that never spoke has nothing to plot
+        yield from _of_figures(session, records)
+    yield "report.md", markdown(session)
+    yield "report.html", html(session, records, folder)
+
+
+def _of_figures(session: Session, records: Sequence[RequestRecord]) -> Iterator[Made]:
     base = file_name(session.name)
     for target, cells in _targets(session):
         yield from _of_target(session, f"{base}_{target}", cells)
@@ -78,10 +97,8 @@ def _files(session: Session, folder: Path, records: Sequence[RequestRecord]) -> 
         yield f"{base}_comparison.png", plots.comparison_png(session.cells, f"{session.name}: voices")
     curves, fit = session.findings.get("preroll_curve") or {}, session.findings.get("fit")
     yield f"{base}_preroll.png", plots.preroll_png(curves, f"{session.name}: buffer that playback needs")
-    scatter = by_length(session.cells, records)
+    scatter = by_length(of_single_clients(session.cells), records)
     yield f"{base}_length.png", plots.length_png(scatter, fit, f"{session.name}: TTFA by length of text")
-    yield "report.md", markdown(session)
-    yield "report.html", html(session, records, folder)
 
 
 def _targets(session: Session) -> Iterator[tuple[str, list[CellResult]]]:
