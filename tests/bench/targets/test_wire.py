@@ -193,7 +193,7 @@ async def test_a_connection_that_the_server_does_not_keep_is_made_anew(loopback)
     assert (body_of(second), loopback.num_connections) == (b"hi", 2)
 
 
-async def test_a_request_that_met_a_closed_connection_is_sent_once_more(loopback):
+async def test_a_request_that_met_a_closed_connection_is_sent_once_more(loopback, monkeypatch):
     """The server closes when it reads the second request: as if it had closed while the request was on its way."""
 
     async def handler(peer) -> None:
@@ -204,11 +204,29 @@ async def test_a_request_that_met_a_closed_connection_is_sent_once_more(loopback
         else:
             await peer.gone()
 
+    monkeypatch.setattr("firstaudio.bench.targets.connection.STALE_NS", 10**10)  # however busy this machine is
     _first, second = await speak_twice(*await connection_to(await loopback.start(handler)))
 
     assert second.connected_ns is not None
     assert second.connected_ns < second.sent_ns
     assert (body_of(second), loopback.num_connections) == (b"hi", 2)
+
+
+async def test_a_request_whose_connection_is_closed_later_is_not_sent_again(loopback):
+    """Nothing comes sooner than at once: the server took the request and then broke off."""
+
+    async def handler(peer) -> None:
+        await peer.request()
+        await peer.send(OK + b"Content-Length: 2\r\n\r\nhi")
+        await peer.request()
+
+    connection, request = await connection_to(await loopback.start(handler))
+    await connection.send(request, Exchange())
+    connection._stale_ns = 0
+    with pytest.raises(SpeakError, match="without an answer"):
+        await connection.send(request, Exchange())
+
+    assert loopback.num_connections == 1
 
 
 async def test_a_request_that_had_part_of_an_answer_is_not_sent_again(loopback):

@@ -15,10 +15,11 @@ from urllib.parse import quote, urlsplit
 
 from firstaudio.bench.exchange import Exchange, FailureKind, SpeakError
 from firstaudio.bench.targets.wire import DEFAULT_LIMITS, Limits, Wire
-from firstaudio.clock import now_ns
+from firstaudio.clock import NS_PER_MS, now_ns
 from firstaudio.errors import BenchError
 
 PORTS = {"http": 80, "https": 443}
+STALE_NS = 10 * NS_PER_MS  # at least: that a kept connection is gone is told within a round trip
 PATH_SAFE = "/%:@!$&'()*+,;=~?[]"  # what may stand in a request target as it is
 
 
@@ -122,6 +123,7 @@ class Connection:
         self._limits = limits
         self._keep = keep
         self._wire: Wire | None = None
+        self._stale_ns = STALE_NS
 
     async def connect(self) -> Wire:
         """Connect now.
@@ -132,19 +134,22 @@ class Connection:
         origin = self.origin
         tls = tls_context(origin.verify_tls) if origin.tls else None
         loop = asyncio.get_running_loop()
+        began_ns = now_ns()
         try:
             _, self._wire = await loop.create_connection(
                 lambda: Wire(origin.url, self._limits), origin.host, origin.port, ssl=tls
             )
         except (OSError, UnicodeError, ExceptionGroup) as error:
             raise unreachable(origin, error) from error
+        self._stale_ns = max(STALE_NS, 2 * (now_ns() - began_ns))
         return self._wire
 
     async def send(self, request: bytes, exchange: Exchange) -> None:
         """Send a whole request and fill the exchange, whatever the status of the answer.
 
         A kept connection may have been closed by the server at the very moment; then the request is sent once more,
-        over a new one.
+        over a new one, which shows as `connected_ns`. What is closed later than that takes to be known (twice the time
+        of connecting, or `STALE_NS`) is a failure: the server may have begun to answer.
 
         Raises:
             SpeakError: Unreachable, or no complete answer.
@@ -154,7 +159,7 @@ class Connection:
         try:
             await wire.send(request, exchange)
         except SpeakError as error:
-            if not (reused and error.failure.kind is FailureKind.DISCONNECTED and wire.stale(exchange)):
+            if not (reused and error.failure.kind is FailureKind.DISCONNECTED and wire.stale(exchange, self._stale_ns)):
                 raise
             await (await self._connect_for(exchange)).send(request, exchange)
         finally:

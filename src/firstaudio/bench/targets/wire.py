@@ -16,7 +16,7 @@ from firstaudio.bench.exchange import Exchange, FailureKind, SpeakError
 from firstaudio.clock import NS_PER_S, now_ns
 
 TLS_RECORD = (0x14, 0x15, 0x16)  # the first byte of a TLS server that was spoken to in plain text
-STALE_S = 1.0  # a connection that the server closed while it was idle is found out within a round trip
+STALE_S = 0.25  # a connection that the server closed while it was idle is found out within a round trip, however far
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +90,9 @@ class Wire(asyncio.Protocol):
             if not complete:
                 self.drop()
 
-    def stale(self, exchange: Exchange) -> bool:
+    def stale(self, exchange: Exchange, within_ns: int) -> bool:
         """Whether the request of an exchange that failed met a connection which the server had closed before."""
-        return self._received == 0 and crossed(exchange)
+        return self._received == 0 and now_ns() - (exchange.sent_ns or 0) < within_ns
 
     def drop(self) -> None:
         """Close at once; idempotent."""
