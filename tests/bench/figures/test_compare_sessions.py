@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from firstaudio.bench.compare import compare_sessions, failed_gates, parse_gates
+from firstaudio.bench.compare import compare_sessions, failed_gates, parse_gates, unjudged_gates
 from firstaudio.bench.figures.aggregate import summarise
 from firstaudio.bench.result import CellResult
 from firstaudio.bench.sessions.session import Session
@@ -175,12 +175,29 @@ def test_a_cell_that_only_fails_fails_its_conditions(cell: Any, expression: str)
 
 
 def test_one_session_alone_is_held_to_limits(cell: Any):
-    found = failed_gates(session(cell(120)), parse_gates(["ttfa_ms.p50>110", "ttfa_ms.p50>130", "ttfa_ms.p99>1"]))
+    gates = parse_gates(["ttfa_ms.p50>110", "ttfa_ms.p50>130", "ttfa_ms.p99>1"])
+    tried = session(cell(120))
 
-    assert found == [
-        "c=1: ttfa_ms.p50 is 120.5 ms; the condition was ttfa_ms.p50>110",
-        "c=1: ttfa_ms.p99>1 cannot be judged: ttfa_ms.p99 is n/a (needs 368 requests)",
+    assert failed_gates(tried, gates) == ["c=1: ttfa_ms.p50 is 120.5 ms; the condition was ttfa_ms.p50>110"]
+    assert unjudged_gates(tried, gates) == [
+        "c=1: ttfa_ms.p99>1 cannot be judged: ttfa_ms.p99 is n/a (needs 368 requests)"
     ]
+
+
+def test_a_session_without_cells_passes_no_condition(cell: Any):
+    empty = session(cell(), name="empty")
+    empty.cells.clear()
+
+    assert failed_gates(empty, parse_gates(["asps<1"])) == []
+    assert unjudged_gates(empty, parse_gates(["asps<1"])) == ["asps<1 cannot be judged: empty has no cells"]
+
+
+def test_sessions_without_a_common_cell_are_not_compared(cell: Any):
+    a, b = session(cell()), session(replace(cell(), name="other", axes={"voice": "x"}), name="b")
+    compared = compare_sessions(a, b)
+
+    assert compared.exit_code == 2
+    assert compared.sentence == "b cannot be compared with a: no condition is in both (a has c=1; b has other)."
 
 
 @pytest.mark.parametrize(

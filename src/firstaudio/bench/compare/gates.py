@@ -92,16 +92,31 @@ def parse_gates(expressions: Sequence[str], *, changes: bool = True) -> tuple[Ga
 
 
 def failed_gates(session: Session, gates: Sequence[Gate]) -> list[str]:
-    """One sentence for each gate and cell of one session that did not pass.
+    """One sentence for each gate and cell of one session that missed its limit.
 
     Raises:
         BenchError: A gate is about a change between two sessions.
     """
+    return [result.sentence for result in _limits(session, gates) if result.ok is False]
+
+
+def unjudged_gates(session: Session, gates: Sequence[Gate]) -> list[str]:
+    """One sentence for each gate and cell of one session that cannot be judged: neither passed nor missed.
+
+    Raises:
+        BenchError: A gate is about a change between two sessions.
+    """
+    return [result.sentence for result in _limits(session, gates) if result.ok is None]
+
+
+def _limits(session: Session, gates: Sequence[Gate]) -> list[GateResult]:
+    """Every gate at every cell."""
     for gate in gates:
         if gate.is_change:
             raise BenchError(_needs_two(gate))
-    results = (judge_limit(gate, cell) for gate in gates for cell in session.cells)
-    return [result.sentence for result in results if not result.ok]
+    if not session.cells:
+        return [unjudged(gate, f"{session.name} has no cells") for gate in gates]
+    return [judge_limit(gate, cell) for gate in gates for cell in session.cells]
 
 
 def judge_limit(gate: Gate, cell: CellResult) -> GateResult:

@@ -103,10 +103,10 @@ class Comparison:
 
     @property
     def exit_code(self) -> int:
-        """0; 99 when a gate failed; 2 when none did but one could not be judged."""
+        """0; 99 when a gate failed; 2 when none did but one could not be judged, or there is nothing to compare."""
         if any(gate.ok is False for gate in self.gates):
             return EXIT_MISSED
-        return EXIT_INVALID if self.failed else 0
+        return EXIT_INVALID if self.failed or not self.cells else 0
 
 
 def compare_sessions(a: Session, b: Session, fail_on: Sequence[str] = ()) -> Comparison:
@@ -133,7 +133,7 @@ def compare_sessions(a: Session, b: Session, fail_on: Sequence[str] = ()) -> Com
         cells=cells,
         unmatched=tuple(unmatched),
         gates=tuple(result for gate in gates for result in _judged(gate, pairs, unmatched, b, reasons)),
-        sentence=_sentence(a.name, b.name, reasons, len(cells), num_suspect),
+        sentence=_sentence(a.name, b.name, reasons, len(cells), num_suspect) if cells else _nothing_common(a, b),
     )
 
 
@@ -261,6 +261,11 @@ def _judged(
         return
     yield from (judge_change(gate, before, after) for before, after in pairs)
     yield from (unjudged(gate, why) for why in unmatched)
+
+
+def _nothing_common(a: Session, b: Session) -> str:
+    held = (f"{s.name} has {', '.join(cell.name for cell in s.cells) or 'no cells'}" for s in (a, b))
+    return f"{b.name} cannot be compared with {a.name}: no condition is in both ({'; '.join(held)})."
 
 
 def _sentence(a: str, b: str, reasons: Sequence[str], num_cells: int, num_suspect: int) -> str:
