@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +123,7 @@ def test_a_list_is_one_line_per_session_oldest_first(run: Run, save):
 
     assert run("list") == Result(
         0,
+        "name\tmode\tcreated\tcells\trequests\tverdict\tcompleted\n"
         "old\tserver\t2025-01-01T00:00:00+00:00\t1\t10\tINVALID\tno\n"
         "new\tserver\t2025-03-01T00:00:00+00:00\t1\t10\tVALID\tyes\n",
         "",
@@ -145,7 +148,7 @@ def test_a_session_that_cannot_be_read_is_listed_and_told(run: Run, save):
     (save("broken") / "broken.json").write_text("{")
     result = run("list")
 
-    assert result.stdout.split("\t")[:1] == ["broken"]
+    assert result.stdout.splitlines()[1].split("\t")[:1] == ["broken"]
     assert "UNREADABLE" in result.stdout
     assert "does not hold a session" in result.stderr
 
@@ -243,6 +246,41 @@ def test_clean_leaves_alone_what_may_be_running_or_cannot_be_read(run: Run, save
     assert "running is left alone" in result.stderr
     assert "broken is left alone" in result.stderr
     assert set(names(tmp_path)) == {"running", "broken"}
+
+
+def test_partial_sessions_that_nobody_writes_to_go_when_asked(run: Run, save, tmp_path: Path):
+    save("running", finish=False)
+    minutes_ago = time.time() - 120
+    for path in save("broken_off", finish=False).iterdir():
+        os.utime(path, (minutes_ago, minutes_ago))
+    save("whole")
+
+    kept = run("clean", "--keep", "0", "--yes", "--dry-run")
+    assert kept.stdout == "whole\n"
+    assert "broken_off is left alone: it is not completed and was written to within the last hour" in kept.stderr
+    assert run("clean", "--partial", "--yes").stdout == "broken_off\n"
+    assert set(names(tmp_path)) == {"running", "whole"}
+
+
+def test_a_folder_that_was_renamed_or_copied_is_the_session_still(run: Run, save, tmp_path: Path):
+    folder = save("one")
+    (folder / "one_results.json").write_text("{}")
+    shutil.copytree(folder, tmp_path / "two")
+    folder.rename(tmp_path / "three")
+
+    assert names(tmp_path) == ["three", "two"]
+    assert json.loads(run("show", "two", "--json").stdout)["name"] == "two"
+    assert run("compare", "two", "three").exit_code == 0
+
+
+def test_sessions_without_a_common_cell_end_with_2_and_one_sentence(run: Run, save):
+    save("a")
+    other = save("b")
+    text = (other / "b.json").read_text().replace('"name": "c=1"', '"name": "c=2"')
+    (other / "b.json").write_text(text.replace('"concurrency": 1', '"concurrency": 2'))
+
+    sentence = "b cannot be compared with a: no condition is in both (a has c=1; b has c=2)."
+    assert run("compare", "a", "b") == Result(2, "", f"firstaudio: {sentence}\n")
 
 
 def test_figures_are_computed_again_and_saved(run: Run, save, tmp_path: Path):

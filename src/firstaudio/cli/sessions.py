@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 EXIT_USAGE = 2
 WIDTH = 110  # columns of a table that goes into a file or a pipe
 MAY_BE_RUNNING = timedelta(hours=1)  # since a partial session was last written to
+MAY_BE_WRITING = timedelta(minutes=1)  # the same, where --partial says that no long cell is running
 _COLUMNS = ("name", "mode", "created", "cells", "requests", "verdict", "completed")
 
 
@@ -64,7 +65,7 @@ sessions_app = typer.Typer(
 def list_(output_dir: OutputDirOption = OUTPUT_DIR, json_: JsonOption = False) -> None:
     """List the saved sessions, oldest first.
 
-    A table on a terminal; tab-separated lines elsewhere.
+    A table on a terminal; elsewhere tab-separated lines below a line of titles.
     """
     from firstaudio.bench.sessions.store import list_sessions
 
@@ -73,9 +74,9 @@ def list_(output_dir: OutputDirOption = OUTPUT_DIR, json_: JsonOption = False) -
         print(json.dumps([_entry_json(entry) for entry in entries], indent=2))
     elif sys.stdout.isatty():
         _print_table([_entry_row(entry) for entry in entries])
-    else:
-        for entry in entries:
-            print(*_entry_row(entry), sep="\t")
+    elif entries:
+        for row in (_COLUMNS, *map(_entry_row, entries)):
+            print(*row, sep="\t")
     for entry in entries:
         if entry.problem:
             _say(entry.problem)
@@ -112,7 +113,7 @@ def compare(
     """Compare two sessions, with gates for CI.
 
     A difference between sessions is "suspect" at most; only `firstaudio bench ab` proves one.
-    Exit codes: 99 when a --fail-on holds, 2 when none holds but one could not be judged.
+    Exit codes: 99 when a --fail-on holds, 2 when none holds but one could not be judged, or no cell is in both.
     """
     from firstaudio.bench.compare import compare_sessions
     from firstaudio.bench.sessions.store import load_session
@@ -150,20 +151,25 @@ def clean(
     older_than: Annotated[
         float | None, typer.Option("--older-than", min=0, metavar="DAYS", help="Keep those of the last DAYS days.")
     ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Remove those of runs that broke off, if idle for a minute.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Remove; nothing is removed without it.")] = False,
     output_dir: OutputDirOption = OUTPUT_DIR,
 ) -> None:
     """Remove old sessions.
 
-    With both options, those go that neither of them keeps. Prints the names. Sessions that cannot be read, or may
-    still be running, are left alone.
+    With --keep and --older-than, those go that neither of them keeps; with --partial those of runs that did not come
+    to their end go as well. Prints the names. Sessions that cannot be read are left alone, and partial ones that may
+    still be running: written to within the last hour, with --partial within the last minute. A run writes at the end
+    of each cell: do not use --partial while a cell may take longer than that.
     """
     from firstaudio.bench.sessions.store import list_sessions, remove_session
 
-    if keep is None and older_than is None:
-        raise typer.BadParameter("say which sessions may go: --keep N, --older-than DAYS, or both")
-    doomed = _doomed(list_sessions(output_dir), keep, older_than, datetime.now(UTC))
+    if keep is None and older_than is None and not partial:
+        raise typer.BadParameter("say which sessions may go: --keep N, --older-than DAYS, or both; or --partial")
+    doomed = _doomed(list_sessions(output_dir), keep, older_than, partial, datetime.now(UTC))
     for entry in doomed:
         print(entry.name)
         if yes and not dry_run:
@@ -209,17 +215,20 @@ def recompute(
 
 
 def _doomed(
-    entries: Sequence[SessionEntry], keep: int | None, older_than: float | None, now: datetime
+    entries: Sequence[SessionEntry], keep: int | None, older_than: float | None, partial: bool, now: datetime
 ) -> list[SessionEntry]:
     """Those that may go, oldest first; what is left alone for its state is told."""
     readable = [entry for entry in entries if entry.problem is None]
     for entry in entries:
         if entry.problem is not None:
             _say(f"{entry.name} is left alone: {entry.problem}")
-    doomed = readable if keep is None else readable[: max(0, len(readable) - keep)]
+    old = [] if keep is None and older_than is None else readable
+    if keep is not None:
+        old = old[: max(0, len(old) - keep)]
     if older_than is not None:
-        doomed = [entry for entry in doomed if now - _moment(entry) > timedelta(days=older_than)]
-    return [entry for entry in doomed if not _may_be_running(entry, now)]
+        old = [entry for entry in old if now - _moment(entry) > timedelta(days=older_than)]
+    doomed = [entry for entry in readable if entry in old or (partial and not entry.completed)]
+    return [entry for entry in doomed if not _may_be_running(entry, now, partial)]
 
 
 def _moment(entry: SessionEntry) -> datetime:
@@ -227,11 +236,13 @@ def _moment(entry: SessionEntry) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _may_be_running(entry: SessionEntry, now: datetime) -> bool:
+def _may_be_running(entry: SessionEntry, now: datetime, partial: bool) -> bool:
     written = max((file.stat().st_mtime for file in entry.folder.iterdir()), default=0.0)
-    running = not entry.completed and now - datetime.fromtimestamp(written, UTC) < MAY_BE_RUNNING
+    grace, words = (MAY_BE_WRITING, "minute") if partial else (MAY_BE_RUNNING, "hour")
+    running = not entry.completed and now - datetime.fromtimestamp(written, UTC) < grace
     if running:
-        _say(f"{entry.name} is left alone: it is not completed and was written to within the last hour")
+        advice = "" if partial else "; --partial removes it if its run was broken off"
+        _say(f"{entry.name} is left alone: it is not completed and was written to within the last {words}{advice}")
     return running
 
 
@@ -259,6 +270,8 @@ def _exported(session: Session, folder: Path, form: ExportFormat) -> Iterator[st
 def _print_comparison(comparison: Comparison, form: ComparisonFormat) -> None:
     if form is ComparisonFormat.JSON:
         print(json.dumps({**asdict(comparison), "exit_code": comparison.exit_code}, indent=2, allow_nan=False))
+    elif form is ComparisonFormat.TABLE and not (comparison.cells or comparison.gates):
+        _say(comparison.sentence)
     elif form is ComparisonFormat.TABLE:
         from firstaudio.bench.report.console import print_comparison
 

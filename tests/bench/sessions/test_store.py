@@ -272,9 +272,19 @@ def test_a_session_is_found_by_name_folder_and_file(tmp_path: Path):
 def test_a_copy_goes_by_the_name_of_its_own_folder(tmp_path: Path):
     folder = SessionWriter(tmp_path, make_session()).folder
     copy = folder.rename(tmp_path / "before")
+    (copy / "demo_results.json").write_text("{}")
+    assert load_session("before", tmp_path).name == "before"
+    (copy / "demo.json").rename(copy / "before.json")
+
+    assert load_session("before", tmp_path).name == "before"
+
+
+def test_two_sessions_in_one_folder_are_told_apart_by_its_name_alone(tmp_path: Path):
+    copy = SessionWriter(tmp_path, make_session()).folder.rename(tmp_path / "before")
+    (copy / "other.json").write_bytes((copy / "demo.json").read_bytes())
     with pytest.raises(BenchError, match="called like its folder"):
         load_session("before", tmp_path)
-    (copy / "demo.json").rename(copy / "before.json")
+    (copy / "other.json").rename(copy / "before.json")
 
     assert load_session("before", tmp_path).name == "before"
 

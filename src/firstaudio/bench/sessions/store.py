@@ -229,12 +229,28 @@ def _entry(folder: Path) -> SessionEntry:
 
 
 def _is_session(folder: Path) -> bool:
-    name = folder.resolve().name
-    return (folder / f"{name}.json").is_file() or (folder / RECORDS).is_file()
+    return _document(folder).is_file() or (folder / RECORDS).is_file()
+
+
+def _document(folder: Path) -> Path:
+    """The session's file: called like the folder, or, where that was renamed, the only session that lies in it."""
+    path = folder / f"{folder.resolve().name}.json"
+    if path.is_file():
+        return path
+    found = [other for other in folder.glob("*.json") if _holds_session(other)]
+    return found[0] if len(found) == 1 else path
+
+
+def _holds_session(path: Path) -> bool:
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(document, dict) and {"schema_version", "workload_hash", "cells"} <= document.keys()
 
 
 def _read_session(folder: Path) -> Session:
-    path = folder / f"{folder.resolve().name}.json"
+    path = _document(folder)
     try:
         document = json.loads(path.read_bytes())
         version = document["schema_version"]
@@ -250,7 +266,7 @@ def _read_session(folder: Path) -> Session:
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BenchError(f"{path} does not hold a session ({type(error).__name__}: {error})") from error
-    session.name = path.stem  # a copy goes by the name of its own folder
+    session.name = folder.resolve().name  # a copy goes by the name of its own folder
     return session
 
 
