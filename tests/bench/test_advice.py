@@ -150,3 +150,25 @@ def test_critical_advice_comes_first_and_is_json():
 
     assert [each["critical"] for each in as_finding(found)] == [True, False]
     assert set(as_finding(found)[0]) == {"action", "evidence", "gain", "critical"}
+
+
+def test_a_target_that_refuses_has_too_many_clients():
+    totals = {"asps": 10.0, "target_attainment": 60.0}
+    (advice,) = advices(cell(4, ok=60, failed=40, failures={"refused": 40}, totals=totals))
+
+    assert advice.action == "offer c=4 fewer clients at once, or more servers: the target has no room and refuses"
+    assert advice.evidence == "40 of 100 requests failed (40 refused)"
+
+
+def test_a_target_that_refuses_and_is_late_is_not_told_to_cut_its_segments():
+    totals = {"asps": 10.0, "target_attainment": 30.0}
+    actions = [a.action for a in advices(cell(4, ok=60, failed=40, failures={"refused": 40}, totals=totals))]
+
+    assert actions[1] == "start sooner in c=4: fewer clients, or more servers"
+
+
+def test_whole_answers_start_sooner_when_they_are_streamed():
+    totals = {"asps": 10.0, "target_attainment": 60.0}
+    (advice,) = advices(cell(totals=totals, cell={"target": {"delivery": "whole"}}))
+
+    assert advice.action == "start sooner in c=1: stream the answers, which it was not asked to do"

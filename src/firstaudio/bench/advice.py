@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
+from firstaudio.bench.exchange import FailureKind
 from firstaudio.bench.result import CellResult
 from firstaudio.bench.workload import Goals
 
@@ -49,11 +50,22 @@ def _failures(cells: Sequence[CellResult], _: Mapping[str, Any], __: Goals) -> I
         if cell.failed:
             kinds = ", ".join(f"{count} {kind}" for kind, count in cell.failures.items())
             yield Advice(
-                action=f"look at the failures of {cell.name} first; no latency counts while requests fail",
+                action=_remedy(cell),
                 evidence=f"{cell.failed} of {cell.issued} requests failed ({kinds})",
                 gain="a success rate of 100 %",
                 critical=cell.failed > 0.01 * cell.issued,
             )
+
+
+def _remedy(cell: CellResult) -> str:
+    if _mostly_refused(cell):
+        return f"offer {cell.name} fewer clients at once, or more servers: the target has no room and refuses"
+    return f"look at the failures of {cell.name} first; no latency counts while requests fail"
+
+
+def _mostly_refused(cell: CellResult) -> bool:
+    """By answers such as 429 and 503."""
+    return 2 * cell.failures.get(FailureKind.REFUSED, 0) > cell.failed
 
 
 def _whole_synthesis(_: Sequence[CellResult], findings: Mapping[str, Any], __: Goals) -> Iterator[Advice]:
@@ -69,16 +81,29 @@ def _whole_synthesis(_: Sequence[CellResult], findings: Mapping[str, Any], __: G
 def _slow_start(cells: Sequence[CellResult], _: Mapping[str, Any], goals: Goals) -> Iterator[Advice]:
     for cell in cells:
         attained = cell.totals.get("target_attainment")
-        if cell.ok and attained is not None and attained < 95.0:
+        if cell.ok and attained is not None and attained < 95.0 and not _only_failures_miss(cell, attained):
             median = cell.distributions["ttfa_ms"].median.value
             stage = max(cell.stages_ms.items(), key=lambda item: item[1], default=None)
             where = f"; the server spends most in {stage[0]} ({stage[1]:.0f} ms)" if stage else ""
             yield Advice(
-                action=f"start sooner in {cell.name}: fewer listeners per server, or a shorter first segment",
+                action=f"start sooner in {cell.name}: {_sooner(cell)}",
                 evidence=f"{attained:.1f} % within {goals.ttfa_ms:g} ms, median {_ms(median)}{where}",
                 gain=f"TTFA within {goals.ttfa_ms:g} ms",
                 critical=attained < 50.0,
             )
+
+
+def _only_failures_miss(cell: CellResult, attained: float) -> bool:
+    """Whether all that succeeded were in time: what failed has an advice of its own."""
+    return cell.failed > 0 and attained >= 100.0 * cell.ok / (cell.ok + cell.failed) - 0.01
+
+
+def _sooner(cell: CellResult) -> str:
+    if cell.cell.get("target", {}).get("delivery") == "whole":
+        return "stream the answers, which it was not asked to do"
+    if _mostly_refused(cell):
+        return "fewer clients, or more servers"
+    return "fewer listeners per server, or a shorter first segment"
 
 
 def _stalls(cells: Sequence[CellResult], _: Mapping[str, Any], goals: Goals) -> Iterator[Advice]:

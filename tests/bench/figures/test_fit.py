@@ -61,3 +61,11 @@ def test_failures_are_not_fitted(answers: Any, failed: Any):
     rows = answers(15, 0.0)
 
     assert fit_ttfa(rows) == fit_ttfa([*rows, *(failed(i, text="y" * 9000) for i in range(100, 120))])
+
+
+@pytest.mark.parametrize(("b", "flat"), [(0.0, True), (0.001, True), (1.0, False)])
+def test_a_slope_that_explains_little_is_called_flat(answers: Any, b: float, flat: bool):
+    fit = fit_ttfa(answers(15, b, noise=0.01))
+
+    assert fit.flat is flat
+    assert ("flat over the length of the text" in fit.sentence) is flat

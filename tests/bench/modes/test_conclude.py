@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from firstaudio.bench.modes.conclude import category, conclude
+from firstaudio.bench.modes.conclude import category, conclude, limits
 from firstaudio.bench.record import ChunkRow, RequestRecord
-from firstaudio.bench.result import CellResult, Distribution, Estimate
+from firstaudio.bench.result import CellResult, Check, Distribution, Estimate
 from firstaudio.bench.workload import Goals
 
 MS = 1_000_000
@@ -31,6 +32,7 @@ def cell(name: str = "c=1", ttfa_ms: float | None = 100.0, issued: int = 4, **ch
     quantiles = dict.fromkeys(("p50", "p90", "p95", "p99"), Estimate(ttfa_ms))
     spread = Distribution(issued, 0, ttfa_ms, ttfa_ms, ttfa_ms, quantiles)
     about = {"name": name, "axes": {}, "label": "warm", "cell": {}, "window_s": 1.0, "failures": {}, "totals": {}}
+    about["cell"] = {"load": {"concurrency": 1}, "target": {"delivery": "stream"}}
     counts = {"issued": issued, "ok": issued, "failed": 0, "cancelled": 0}
     return CellResult(**{**about, **counts, "distributions": {"ttfa_ms": spread}, **changes})
 
@@ -62,10 +64,16 @@ def test_categories_begin_where_the_one_before_ends(ttfa_ms: float, name: str):
 
 @pytest.mark.parametrize(("mode", "told"), [("ttfa", True), ("full", True), ("server", False)])
 def test_only_modes_about_ttfa_name_a_category(mode: str, told: bool):
-    cells = [cell("fast"), cell("slow", 900.0), cell("unknown", None), cell("failed", ok=0)]
-    findings = concluded(cells, mode=mode)
+    void = (Check("samples", False, "too few"),)
+    cells = [cell("fast"), cell("slow", 900.0), cell("unknown", None), cell("failed", ok=0), cell("void", checks=void)]
+    fast = {"category": "excellent", "median_ms": 100.0, "limits": "below 400 ms"}
+    slow = {"category": "acceptable", "median_ms": 900.0, "limits": "800 to 1200 ms"}
 
-    assert findings.get("categories") == ({"fast": "excellent", "slow": "acceptable"} if told else None)
+    assert concluded(cells, mode=mode).get("categories") == ({"fast": fast, "slow": slow} if told else None)
+
+
+def test_the_last_category_has_no_upper_limit():
+    assert limits("critical") == "2000 ms or more"
 
 
 def test_a_session_without_a_cell_has_nothing_to_conclude():
@@ -105,15 +113,34 @@ def test_ttfa_is_fitted_to_the_length_of_texts():
         lengths(19),
         [record(index, chars=10 + index % 100) for index in range(40)],
         lengths(label="cached"),
-        lengths(cell="delivery=whole"),
-        lengths(cell="speed=1.5"),
+        lengths(speed=1.5),
         lengths(outcome="timeout"),
-        [record(index, chars=10 + 10 * index, client=index % 2) for index in range(40)],
+        lengths(cell="another cell"),
     ],
-    ids=["too few", "too alike", "cached", "whole", "fast", "failed", "crowded"],
+    ids=["too few", "too alike", "cached", "fast", "failed", "elsewhere"],
 )
 def test_what_says_nothing_about_length_is_not_fitted(records: list[RequestRecord]):
     assert "fit" not in concluded([cell()], records)
+
+
+@pytest.mark.parametrize(
+    ("load", "target"),
+    [
+        ({"concurrency": 2}, {"delivery": "stream"}),
+        ({"concurrency": 1, "arrival": "poisson"}, {"delivery": "stream"}),
+        ({"concurrency": 1}, {"delivery": "whole"}),
+    ],
+    ids=["crowded", "open", "whole"],
+)
+def test_only_streamed_cells_with_one_client_are_fitted(load: dict[str, Any], target: dict[str, Any]):
+    assert "fit" not in concluded([cell(cell={"load": load, "target": target})], lengths())
+
+
+def test_only_the_voice_with_the_most_requests_is_fitted():
+    other = [record(index, cell="other", chars=10 + index, voice="slow", late_ms=900) for index in range(100, 110)]
+    fit = concluded([cell(), cell("other")], [*lengths(), *other])["fit"]
+
+    assert fit["n"] == 20
 
 
 @pytest.mark.parametrize(("mode", "targets"), [("capacity", "a"), ("ab", "ab"), ("server", "ab")])
@@ -138,8 +165,10 @@ def test_the_leak_is_that_of_the_longest_cell():
     assert leak["sentence"] == "the server's own memory over 2000 requests"
 
 
-def test_a_short_run_cannot_tell_a_leak():
-    leak = concluded([watched("a", 999, 2.0)])["leak"]
+@pytest.mark.parametrize(("served", "slope"), [(999, 2.0), (5000, None), (5000, 0.0)])
+def test_a_short_run_or_a_counter_that_stood_still_tells_no_leak(served: int, slope: float | None):
+    assert "leak" not in concluded([watched("a", served, slope)])
 
-    assert "fewer than 1000 cannot tell a leak" in leak["sentence"]
-    assert "leak" not in concluded([watched("a", 5000, None)])
+
+def test_requests_that_failed_do_not_count_for_a_leak():
+    assert "leak" not in concluded([replace(watched("a", 1500, 2.0), ok=999, failed=501)])

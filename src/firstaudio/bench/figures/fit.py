@@ -22,6 +22,7 @@ MIN_REQUESTS = 8
 MIN_SPREAD = 2.0  # longest over shortest text: less is no lever for a slope
 STREAMS_BELOW = 0.25  # share of the growth of latency
 WHOLE_ABOVE = 0.75
+FLAT_SHARE = 0.10  # of TTFA: what the slope adds over all lengths that were sent is less, and so explains little
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Fit:
         n: Successful requests.
         verdict: What the target does.
         sentence: Why, with numbers.
+        flat: Whether TTFA does not depend on the length, as far as can be told.
     """
 
     a_ms: float | None
@@ -49,6 +51,7 @@ class Fit:
     n: int
     verdict: FitVerdict
     sentence: str
+    flat: bool = False
 
 
 def fit_ttfa(records: Iterable[RequestRecord]) -> Fit:
@@ -65,7 +68,7 @@ def fit_ttfa(records: Iterable[RequestRecord]) -> Fit:
     latency = theil_sen(lengths, [whole for _, _, whole in points])
     if ttfa is None or latency is None:
         return _nothing(len(points), "there are fewer than three lengths of text: send more of them")
-    return _fitted(len(points), ttfa, latency)
+    return _fitted(len(points), ttfa, latency, max(lengths) - min(lengths))
 
 
 def _points(records: Iterable[RequestRecord]) -> Iterable[tuple[int, float, float]]:
@@ -80,9 +83,9 @@ def _nothing(n: int, sentence: str) -> Fit:
     return Fit(None, None, None, None, None, None, n, "unclear", f"unclear: {sentence}")
 
 
-def _fitted(n: int, ttfa: Slope, latency: Slope) -> Fit:
+def _fitted(n: int, ttfa: Slope, latency: Slope, spread: int) -> Fit:
     share = ttfa.value / latency.value if latency.low > 0 else None
-    verdict = _verdict(ttfa, latency)
+    verdict, flat = _verdict(ttfa, latency), _is_flat(ttfa, spread)
     return Fit(
         a_ms=ttfa.intercept,
         b_ms_per_char=ttfa.value,
@@ -92,8 +95,14 @@ def _fitted(n: int, ttfa: Slope, latency: Slope) -> Fit:
         share=share,
         n=n,
         verdict=verdict,
-        sentence=_sentence(ttfa, latency, verdict),
+        sentence=_sentence(ttfa, latency, verdict, flat),
+        flat=flat,
     )
+
+
+def _is_flat(ttfa: Slope, spread: int) -> bool:
+    """Whether the slope is not told from none, or adds little from the shortest to the longest text."""
+    return ttfa.low <= 0 <= ttfa.high or abs(ttfa.value) * spread < FLAT_SHARE * ttfa.intercept
 
 
 def _verdict(ttfa: Slope, latency: Slope) -> FitVerdict:
@@ -104,11 +113,10 @@ def _verdict(ttfa: Slope, latency: Slope) -> FitVerdict:
     return "whole" if ttfa.low >= WHOLE_ABOVE * latency.value else "unclear"
 
 
-def _sentence(ttfa: Slope, latency: Slope, verdict: FitVerdict) -> str:
-    line = (
-        f"TTFA is {ttfa.intercept:.1f} ms + {1000 * ttfa.value:.1f} ms per 1000 characters "
-        f"({1000 * ttfa.low:.1f} to {1000 * ttfa.high:.1f}); the whole latency grows by {1000 * latency.value:.1f} ms"
-    )
+def _sentence(ttfa: Slope, latency: Slope, verdict: FitVerdict, flat: bool) -> str:
+    slope = f"{1000 * ttfa.value:.1f} ms per 1000 characters ({1000 * ttfa.low:.1f} to {1000 * ttfa.high:.1f})"
+    course = f"flat over the length of the text, {ttfa.intercept:.1f} ms" if flat else f"{ttfa.intercept:.1f} ms"
+    line = f"TTFA is {course} + {slope}; the whole latency grows by {1000 * latency.value:.1f} ms"
     why = {
         "streams": "audio begins long before the text is synthesised",
         "whole": "the first audio waits for nearly the whole synthesis",

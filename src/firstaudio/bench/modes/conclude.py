@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -10,6 +11,7 @@ from firstaudio.bench.advice import MIN_LEAK_REQUESTS, advise, as_finding
 from firstaudio.bench.figures.fit import fit_ttfa
 from firstaudio.bench.figures.metrics import preroll_curve
 from firstaudio.bench.record import RequestRecord, measured
+from firstaudio.bench.result import CellResult
 from firstaudio.bench.sessions.session import Session
 from firstaudio.bench.workload import Goals
 
@@ -22,11 +24,21 @@ SEARCHING = frozenset({"capacity", "ab"})  # they load a target beyond what it b
 
 # The one category function's table: upper ends in ms, exclusive.
 CATEGORIES = ((400.0, "excellent"), (800.0, "good"), (1200.0, "acceptable"), (2000.0, "poor"))
+WORST = "critical"
 
 
 def category(ttfa_ms: float) -> str:
     """What a time to first audio is called, by `CATEGORIES`; "critical" from 2000 ms on."""
-    return next((name for limit, name in CATEGORIES if ttfa_ms < limit), "critical")
+    return next((name for limit, name in CATEGORIES if ttfa_ms < limit), WORST)
+
+
+def limits(name: str) -> str:
+    """Between which times a category lies, in words. Raises ValueError for one that does not exist."""
+    ends = [limit for limit, _ in CATEGORIES]
+    place = [*(each for _, each in CATEGORIES), WORST].index(name)
+    if place == len(ends):
+        return f"{ends[-1]:g} ms or more"
+    return f"below {ends[place]:g} ms" if place == 0 else f"{ends[place - 1]:g} to {ends[place]:g} ms"
 
 
 def conclude(session: Session, records: Sequence[RequestRecord], goals: Goals) -> None:
@@ -34,7 +46,7 @@ def conclude(session: Session, records: Sequence[RequestRecord], goals: Goals) -
     findings = session.findings
     if curves := _curves(session, records):
         findings["preroll_curve"] = curves
-    if session.mode not in SEARCHING and len(session.targets) == 1 and (fit := _fit(records)):
+    if session.mode not in SEARCHING and len(session.targets) == 1 and (fit := _fit(session, records)):
         findings["fit"] = fit
     if session.mode in CATEGORISED and (categories := _categories(session)):
         findings["categories"] = categories
@@ -57,41 +69,51 @@ def _curves(session: Session, records: Sequence[RequestRecord]) -> dict[str, lis
     }
 
 
-def _fit(records: Sequence[RequestRecord]) -> dict[str, Any] | None:
-    """TTFA against characters, from requests that had the target to themselves and one way of delivery."""
-    alone = [r for r in measured(records) if r.ok and r.label != "cached" and r.cell in _lone_cells(records)]
+def _fit(session: Session, records: Sequence[RequestRecord]) -> dict[str, Any] | None:
+    """TTFA against characters, from requests that had the target to themselves, with one voice and one delivery."""
+    lone = {cell.name for cell in session.cells if _is_lone(cell)}
+    alone = [r for r in measured(records) if r.ok and r.cell in lone and r.label != "cached" and r.speed == 1.0]
+    voices = Counter(record.voice for record in alone)
+    alone = [record for record in alone if record.voice == max(voices, key=lambda voice: voices[voice])]
     lengths = [len(r.text) for r in alone]
     if len(alone) < MIN_FIT_REQUESTS or max(lengths) - min(lengths) < MIN_FIT_SPREAD:
         return None
     return asdict(fit_ttfa(alone))
 
 
-def _lone_cells(records: Sequence[RequestRecord]) -> set[str]:
-    """Cells with one client, streamed, at normal speed."""
-    clients: dict[str, set[int]] = {}
-    for record in records:
-        clients.setdefault(record.cell, set()).add(record.client)
-    odd = ("delivery=whole", "speed=", "listeners=")
-    return {cell for cell, seen in clients.items() if len(seen) == 1 and not cell.startswith(odd)}
+def _is_lone(cell: CellResult) -> bool:
+    """Whether a cell is streamed to one client after the other."""
+    load, target = cell.cell.get("load", {}), cell.cell.get("target", {})
+    one_client = load.get("concurrency") == 1 and load.get("arrival", "closed") == "closed"
+    return bool(one_client and target.get("delivery", "stream") == "stream")
 
 
-def _categories(session: Session) -> dict[str, str]:
-    medians = {cell.name: cell.distributions["ttfa_ms"].median.value for cell in session.cells if cell.ok}
-    return {name: category(median) for name, median in medians.items() if median is not None}
+def _categories(session: Session) -> dict[str, dict[str, Any]]:
+    """Of each cell that may be quoted: what its median is called, and why."""
+    cells = [cell for cell in session.cells if cell.ok and cell.valid]
+    medians = {cell.name: cell.distributions["ttfa_ms"].median.value for cell in cells}
+    return {name: _called(median) for name, median in medians.items() if median is not None}
+
+
+def _called(median_ms: float) -> dict[str, Any]:
+    name = category(median_ms)
+    return {"category": name, "median_ms": median_ms, "limits": limits(name)}
 
 
 def _leak(session: Session) -> dict[str, Any] | None:
-    """The slope of the longest cell whose server was watched."""
+    """The slope of the longest cell whose server was watched; None where it served too little to tell a leak.
+
+    Fewer requests cannot tell a leak from a cache that fills, and an interval of nothing is a counter that stood still.
+    """
     watched = [cell for cell in session.cells if cell.server and cell.server.get("uss_slope_mb_per_1000") is not None]
-    if not watched:
+    longest = max(watched, key=lambda cell: cell.ok, default=None)
+    if longest is None or longest.ok < MIN_LEAK_REQUESTS:
         return None
-    longest = max(watched, key=lambda cell: cell.issued)
     server = longest.server or {}
     slope, low, high = (server.get(f"uss_slope{end}_mb_per_1000") for end in ("", "_low", "_high"))
+    if not low and not high:
+        return None
     detectable = server.get("uss_slope_detectable_mb_per_1000")
-    requests = longest.issued
-    sentence = f"the server's own memory over {requests} requests"
-    if requests < MIN_LEAK_REQUESTS:
-        sentence += f"; fewer than {MIN_LEAK_REQUESTS} cannot tell a leak from a cache that fills: run a soak"
     figures = {"slope_mb_per_1000": slope, "low": low, "high": high, "detectable": detectable}
-    return {**figures, "requests": requests, "sentence": sentence}
+    sentence = f"the server's own memory over {longest.ok} requests"
+    return {**figures, "requests": longest.ok, "sentence": sentence}
