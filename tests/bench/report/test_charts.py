@@ -91,3 +91,9 @@ def test_the_bracket_of_a_bar_is_the_ttfa_that_stands_beside_it(make_record):
 def test_cells_that_need_no_buffer_have_no_chart():
     assert preroll_chart({"c=1": [[0, 1.0], [100, 1.0]]}) is None
     assert preroll_chart({"c=1": [[0, 1.0]], "c=2": [[0, 0.5]]}).note == "at 100 % without a buffer: c=1"
+
+
+def test_the_height_of_a_chart_is_that_of_what_is_drawn(make_cell):
+    cells = [make_cell(level, axes={"concurrency": level, "voice": "alto"}) for level in (1, 2)]
+    alone = make_cell(1, ttfa=9000.0, axes={"concurrency": 1, "voice": "bass"})
+    assert ttfa_charts([*cells, alone])[0].y_ticks == ttfa_charts(cells)[0].y_ticks

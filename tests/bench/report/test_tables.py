@@ -116,3 +116,15 @@ def test_ttfa_by_length_comes_from_streamed_cells_of_one_client(make_cell, open_
     queue_free = make_cell(1)
     alone_but_open = replace(open_cell, axes={"concurrency": 1})
     assert tables.of_single_clients([whole, make_cell(2), alone_but_open, queue_free]) == [queue_free]
+
+
+def test_many_axes_stand_in_the_second_table_and_the_name_in_the_first(make_cell):
+    cells = [
+        make_cell(axes={"voice": voice, "speed": speed, "delivery": how})
+        for voice, speed, how in (("alto", 1.0, "stream"), ("bass", 2.0, "whole"))
+    ]
+    first, second = tables.placed_by(cells)
+    assert first == ["cell"]
+    assert sorted(second) == ["cell", "delivery", "speed", "voice"]
+    assert tables.axis_text(cells[0], "cell") == cells[0].name
+    assert tables.placed_by([make_cell(1), make_cell(2)]) == (["concurrency"], ["concurrency"])

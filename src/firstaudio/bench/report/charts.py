@@ -102,7 +102,8 @@ def ttfa_charts(cells: Sequence[CellResult]) -> list[Chart]:
     served = lines(cells)
     if not served.axis:
         return []
-    known = [e for cell in cells for q in ("p50", "p95", "p99") if (e := _known(cell, q))]
+    drawn = [cell for line in served.lines for cell in line.cells]
+    known = [e for cell in drawn for q in ("p50", "p95", "p99") if (e := _known(cell, q))]
     if not known:
         return []
     heights = [value for e in known for value in (e.value, e.low, e.high) if value is not None]

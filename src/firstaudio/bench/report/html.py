@@ -79,7 +79,7 @@ def _context(session: Session, records: Sequence[RequestRecord], folder: Path) -
         "best": figures.best_figures(session.cells),
         "nothing_measured": _nothing_measured(session.cells),
         "counts": _counts(session.cells),
-        "axes": figures.varying_axes(session.cells),
+        "axes": tables.placed_by(session.cells),
         "first": tables.known_columns(tables.FIRST, session.cells),
         "second": tables.known_columns(tables.SECOND, session.cells),
         "legend": tables.legend(session.cells),

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from firstaudio.bench.report import tables
-from firstaudio.bench.report.figures import NOTHING_MEASURED, QUANTILES, best_figures, estimate, varying_axes
+from firstaudio.bench.report.figures import NOTHING_MEASURED, QUANTILES, best_figures, estimate
 from firstaudio.bench.report.findings import Block, all_warnings, blocks, is_figure, pairs
 from firstaudio.bench.result import CellResult
 from firstaudio.bench.sessions.session import Session
@@ -60,19 +60,22 @@ def _list(texts: Sequence[str]) -> str:
 def _overview(cells: Sequence[CellResult]) -> Iterator[str]:
     yield _list([str(best) for best in best_figures(cells)] or ([NOTHING_MEASURED] if not _any_fit(cells) else []))
     yield "## Figures"
-    yield _cells_table(tables.FIRST, cells, with_verdict=True)
+    axes, all_axes = tables.placed_by(cells)
+    yield _cells_table(tables.FIRST, cells, axes, with_verdict=True)
     yield "\n".join(f"- {name}: {meaning}" for name, meaning in tables.legend(cells))
     if any(column.known(cells) for column in tables.SECOND):
         yield "## Rates and goals"
-        yield _cells_table(tables.SECOND, cells)
+        yield _cells_table(tables.SECOND, cells, all_axes)
 
 
 def _any_fit(cells: Sequence[CellResult]) -> bool:
     return any(cell.ok and cell.valid and cell.completed for cell in cells)
 
 
-def _cells_table(columns: Sequence[tables.Column], cells: Sequence[CellResult], with_verdict: bool = False) -> str:
-    axes, shown = varying_axes(cells), tables.known_columns(columns, cells)
+def _cells_table(
+    columns: Sequence[tables.Column], cells: Sequence[CellResult], axes: Sequence[str], with_verdict: bool = False
+) -> str:
+    shown = tables.known_columns(columns, cells)
     header = [*map(tables.axis_title, axes), *(column.heading for column in shown)]
     rows = [[*(tables.axis_text(c, axis) for axis in axes), *(column.text(c) for column in shown)] for c in cells]
     if with_verdict:

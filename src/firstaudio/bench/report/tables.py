@@ -17,6 +17,7 @@ from firstaudio.bench.report.figures import (
     number,
     quantile,
     title,
+    varying_axes,
 )
 from firstaudio.bench.report.findings import Block
 from firstaudio.bench.result import CellResult, Distribution, Estimate
@@ -29,6 +30,8 @@ FLOOR = ("Floor", "median TTFA of the same client against a server that answers 
 KILO = {"B/s": "kB/s"}  # units whose figures are shown in thousands
 CHUNKS = ("chunk_interval_p50_ms", "chunk_interval_p95_ms", "chunk_audio_ms", "num_chunks")
 MAX_NAMED = 6
+MAX_AXES = 2  # beside the figures of a table
+NAME = "cell"  # in place of axes
 MAX_LINES = 8  # in one chart: more cannot be told apart by colour
 
 
@@ -39,11 +42,19 @@ def axis_title(axis: str) -> str:
 
 def axis_text(cell: CellResult, axis: str) -> str:
     """Where a cell lies on an axis; for a rate, with the way in which requests arrive."""
+    if axis == NAME:
+        return cell.name
     value = axis_value(cell, axis)
     if axis != "rate_per_s" or not is_open(cell):
         return value
     arrival = str(cell.cell["load"]["arrival"])
     return arrival if value in ("", UNUSED) else f"{value} {arrival}"
+
+
+def placed_by(cells: Sequence[CellResult]) -> tuple[list[str], list[str]]:
+    """Axes of the first table and of the second: many axes leave no room for figures, a name says what matters."""
+    axes = varying_axes(cells)
+    return (axes, axes) if len(axes) <= MAX_AXES else ([NAME], [NAME, *axes])
 
 
 def unit_of(metric: str) -> str:
