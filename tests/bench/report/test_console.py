@@ -144,3 +144,27 @@ def test_figures_stand_right_and_texts_left():
         "x     1  yes",
         "yy  222  n",
     ]
+
+
+def test_invalid_rows_are_marked(make_session, make_cell, voided_cell):
+    lines = printed(make_session([make_cell(1), voided_cell]), 200).splitlines()
+    assert next(line for line in lines if line.startswith("64 ")).endswith("INVALID")
+
+
+def test_the_wait_is_shown_however_many_axes_there_are(make_session, make_cell):
+    axes = [{"concurrency": n, "scenario": "a long name of it" * n, "voice": f"voice {n}"} for n in (1, 2)]
+    header = printed(make_session([make_cell(axes=each) for each in axes])).splitlines()[3]
+    assert header.split() == ["Conc", "Scenario", "Voice", "TTFA", "p95", "Success", "Floor"]
+
+
+def test_where_cells_differ_in_two_things_nothing_is_said_to_be_best(make_session, make_cell):
+    cells = [make_cell(axes={"voice": voice, "concurrency": n}) for voice in "ab" for n in (1, 2)]
+    text = printed(make_session(cells))
+    assert "Highest" not in text
+    assert NOTHING_MEASURED not in text
+
+
+def test_abbreviations_are_explained_below_the_table(demo):
+    lines = printed(demo, 200).splitlines()
+    rules = [place for place, line in enumerate(lines) if line == "-" * 80]
+    assert lines[rules[1] + 1].startswith("ASPS: seconds of audio per second; RTF: ")

@@ -74,7 +74,7 @@ def planned(make_cell, **axes):
 def test_what_an_axis_leaves_open_is_filled_with_what_was_used(make_cell):
     cell = planned(make_cell)
     filled = {axis: axis_value(cell, axis) for axis in ("text_class", "speed", "delivery", "voice", "scenario")}
-    assert filled == {"text_class": "medium", "speed": "1", "delivery": "stream", "voice": "-", "scenario": "-"}
+    assert filled == {"text_class": "medium", "speed": "1.0", "delivery": "stream", "voice": "-", "scenario": "-"}
 
 
 def test_an_axis_that_only_says_what_was_used_anyway_does_not_vary(make_cell):

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from firstaudio.bench.report.figures import (
-    AXIS_TITLES,
-    NOTHING_MEASURED,
-    axis_value,
-    best_figures,
-    estimate,
-    number,
-    quantile,
-    varying_axes,
-)
-from firstaudio.bench.report.findings import Block, all_warnings, blocks, is_figure
+from firstaudio.bench.report.columns import Column, columns, fitting, legend
+from firstaudio.bench.report.figures import NOTHING_MEASURED, best_figures, number, varying_axes
+from firstaudio.bench.report.findings import Block, all_reasons, all_warnings, blocks, chunks, is_figure
 from firstaudio.bench.result import CellResult
 from firstaudio.bench.sessions.session import Session
 
@@ -29,48 +22,18 @@ if TYPE_CHECKING:
 
 RULE_WIDTH = 80
 GAP = 2
-Column = tuple[str, Callable[[CellResult], str]]
-
-
-def _total(name: str, unit: str = "") -> Callable[[CellResult], str]:
-    return lambda cell: number(cell.totals.get(name), unit)
-
-
-def _quantile(metric: str, name: str) -> Callable[[CellResult], str]:
-    return lambda cell: estimate(quantile(cell, metric, name), "ms")
-
-
-def _floor(cell: CellResult) -> str:
-    return number(cell.client.floor.p50_ms if cell.client and cell.client.floor else None, "ms")
-
-
-COLUMNS: tuple[Column, ...] = (
-    ("ASPS", _total("asps")),
-    ("RTF", _total("rtf_mean")),
-    ("RPS", _total("rps")),
-    ("CPS", _total("cps")),
-    ("TTFA p95", _quantile("ttfa_ms", "p95")),
-    ("Success", _total("success_rate", "%")),
-)
-FLOOR: Column = ("Floor", _floor)
-WIDE_COLUMNS: tuple[Column, ...] = (
-    ("TTFA p50", _quantile("ttfa_ms", "p50")),
-    ("Audible p50", _quantile("audible_ttfa_ms", "p50")),
-    ("TTGP p50", _quantile("ttgp_ms", "p50")),
-    ("n", lambda cell: str(cell.issued - cell.cancelled)),
-)
 
 
 def print_session(session: Session, console: Console) -> None:
     """The whole session, as wide as the console allows; nothing is cut off."""
-    axes = varying_axes(session.cells)
     _say(console, "=" * RULE_WIDTH)
     _say(console, f"{session.name} ({session.mode}, {session.created})", "bold")
     _say(console, "=" * RULE_WIDTH)
-    _print_cells(session.cells, axes, console)
+    if session.cells or "discovery" not in session.findings:
+        _print_cells(session, console)
     _print_best(session.cells, console)
     _print_verdict(session, console)
-    for block in blocks(session):
+    for block in [*chunks(session), *blocks(session)]:
         _print_block(block, console)
     _say(console, f"\nRepeat with: {shlex.join(session.command)}")
 
@@ -116,40 +79,24 @@ def _harmless(letter: str) -> str:
     return letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}"
 
 
-def _print_cells(cells: Sequence[CellResult], axes: Sequence[str], console: Console) -> None:
+def _print_cells(session: Session, console: Console) -> None:
+    cells = session.cells
     if not cells:
         _say(console, "No cell was measured.")
         return
-    placed: list[Column] = [(_axis_title(axis), lambda cell, axis=axis: axis_value(cell, axis)) for axis in axes]  # type: ignore[misc]
-    if len({cell.label for cell in cells}) > 1:
-        placed.append(("Label", lambda cell: cell.label))
-    narrow = [*placed, *COLUMNS, *([FLOOR] if any(_floor(cell) != number(None) for cell in cells) else [])]
-    lines = _widest([*narrow], cells, console.width)
+    shown = fitting(columns(cells, session.mode), lambda left: max(map(len, _lines(left, cells))) <= console.width)
+    lines = _lines(shown, cells)
     _say(console, lines[0], "bold")
     _say(console, "-" * RULE_WIDTH)
     for line, cell in zip(lines[1:], cells, strict=True):
         _say(console, line, "" if cell.ok and cell.valid else "red")
     _say(console, "-" * RULE_WIDTH)
+    for line in textwrap.wrap(legend([column.title for column in shown]), max(console.width, RULE_WIDTH)):
+        _say(console, line, "dim")
 
 
-def _widest(columns: list[Column], cells: Sequence[CellResult], width: int) -> list[str]:
-    """The table with as many of the further columns as the console has room for, the first ones first."""
-    lines = _lines(columns, cells)
-    for more in WIDE_COLUMNS:
-        columns.append(more)
-        wider = _lines(columns, cells)
-        if max(map(len, wider)) > width:
-            break
-        lines = wider
-    return lines
-
-
-def _axis_title(axis: str) -> str:
-    return AXIS_TITLES.get(axis, axis.replace("_", " ").capitalize())
-
-
-def _lines(columns: Sequence[Column], cells: Sequence[CellResult]) -> list[str]:
-    return table([name for name, _ in columns], [[value(cell) for _, value in columns] for cell in cells])
+def _lines(shown: Sequence[Column], cells: Sequence[CellResult]) -> list[str]:
+    return table([column.title for column in shown], [[column.value(cell) for column in shown] for cell in cells])
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -167,14 +114,14 @@ def _print_best(cells: Sequence[CellResult], console: Console) -> None:
     found = best_figures(cells)
     for best in found:
         _say(console, str(best))
-    if cells and not found:
+    if cells and not found and len(varying_axes(cells)) == 1:
         _say(console, NOTHING_MEASURED, "yellow")
 
 
 def _print_verdict(session: Session, console: Console) -> None:
     _say(console, "")
     _say(console, "VALID" if session.valid else "INVALID", "bold green" if session.valid else "bold red")
-    for reason in session.reasons:
+    for reason in all_reasons(session):
         _say(console, f"  - {reason}")
     for warning in all_warnings(session):
         _say(console, f"Warning: {warning}", "yellow")

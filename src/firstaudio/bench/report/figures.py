@@ -75,7 +75,7 @@ def concurrency(cell: CellResult) -> str | int | float | None:
 
 def is_open(cell: CellResult) -> bool:
     """Whether requests came by a schedule, whatever the target did; its `concurrency` is only an upper limit then."""
-    return cell.cell.get("load", {}).get("arrival", "closed") != "closed"
+    return bool(cell.cell.get("load", {}).get("arrival", "closed") != "closed")
 
 
 def varying_axes(cells: Iterable[CellResult]) -> list[str]:
@@ -95,7 +95,7 @@ def axis_value(cell: CellResult, axis: str) -> str:
         value = _used(cell.cell, axis) or value
     if value is None and cell.cell:
         return UNUSED
-    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return "" if value is None else str(value)
 
 
 def _used(plan: Mapping[str, Any], axis: str) -> str | float | None:
@@ -216,7 +216,7 @@ def _best(wanted: Wanted, cells: Sequence[CellResult], axes: Sequence[str], suff
     known = [(f.value, cell) for f, cell in figures if f.value is not None and not f.infinite]
     if not known:
         missing = next((figure for figure, _ in figures if not figure.infinite), None)
-        return missing and Best(wanted.heading + suffix, estimate(missing))
+        return None if missing is None else Best(wanted.heading + suffix, estimate(missing))
     pick = min if wanted.better == "lower" else max
     value, cell = pick(known, key=lambda pair: pair[0])
     return Best(wanted.heading + suffix, number(value, unit(wanted.metric)), place(cell, axes) + among)

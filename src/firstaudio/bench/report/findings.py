@@ -6,17 +6,21 @@ what is missing is left out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from firstaudio.bench.report.figures import NOT_AVAILABLE, number
+from firstaudio.bench.compare.rounds import ABSOLUTE_FLOORS, RELATIVE_FLOOR, RELIABILITY
+from firstaudio.bench.report.figures import NOT_AVAILABLE, estimate, number, quantile, title, unit
 from firstaudio.bench.sessions.session import Session
 
 Row = tuple[str, ...]
 ANSWERS = frozenset({"discovery", "truth", "capacity", "ab"})
 NO_CRITICAL_ISSUE = "Critical Issues: None detected"
 MAX_NAMED = 12
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
+CHUNKS = ("chunk_interval_p50_ms", "chunk_interval_p95_ms", "chunk_audio_ms")
 CURVE_POINTS_MS = (0, 20, 50, 100, 200, 500, 1000)
 
 
@@ -46,24 +50,78 @@ def blocks(session: Session, without: Sequence[str] = ()) -> list[Block]:
     """The findings of a session, known kinds first; without those that a report shows in another way."""
     kinds = [kind for kind in _KNOWN if kind in session.findings]
     kinds += [kind for kind in session.findings if kind not in _KNOWN]
-    found = [_block(kind, session) for kind in kinds if kind not in without]
+    silent = {"first_request"} if not session.findings.get("first_request") else set()
+    found = [_block(kind, session) for kind in kinds if kind not in without and kind not in silent]
     return [*found, *_server(session)]
 
 
 def critical_issues(session: Session, advice: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What makes the session worthless or its target unfit: reasons, and critical advice; failures if none is rated."""
+    """What makes the target unfit: critical advice; failures if none is rated."""
     if any("critical" in item for item in advice):
-        return [*session.reasons, *(_advice(item) for item in advice if item.get("critical"))]
-    failing = [f"{c.name}: {c.failed} of {c.issued - c.cancelled} requests failed" for c in session.cells if c.failed]
-    return [*session.reasons, *failing]
+        return [_advice(item) for item in advice if item.get("critical")]
+    return [f"{c.name}: {c.failed} of {c.issued - c.cancelled} requests failed" for c in session.cells if c.failed]
+
+
+def all_reasons(session: Session) -> list[str]:
+    """Why the session is INVALID; what is said of several cells, once."""
+    return _grouped(session.reasons, session)
 
 
 def all_warnings(session: Session) -> list[str]:
-    """The session's own, and the checks that failed without making a cell invalid."""
+    """The session's own, and the checks that failed without making a cell invalid; once what several cells share."""
     doubts = (
         f"{cell.name}: {c.detail}" for cell in session.cells for c in cell.checks if c.ok is False and not c.voids
     )
-    return [*session.warnings, *doubts]
+    return _grouped([*session.warnings, *doubts], session)
+
+
+def _grouped(sentences: Sequence[str], session: Session) -> list[str]:
+    """Sentences about cells that differ only in their numbers, as one with their spans and the names of the cells."""
+    names = sorted((cell.name for cell in session.cells), key=len, reverse=True)
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for sentence in dict.fromkeys(sentences):
+        name = next((name for name in names if sentence.startswith(f"{name}: ")), "")
+        text = sentence.removeprefix(f"{name}: ") if name else sentence
+        groups.setdefault(NUMBER.sub("#", text) if name else text, []).append((name, text))
+    return [_together(group, len(names)) for group in groups.values()]
+
+
+def _together(group: Sequence[tuple[str, str]], num_cells: int) -> str:
+    names = list(dict.fromkeys(name for name, _ in group))
+    if len(names) == 1:
+        name, text = group[0][0], _spanned([text for _, text in group])
+        return f"{name}: {text}" if name else text
+    everywhere = len(names) == num_cells
+    return f"{_spanned([text for _, text in group])}: {f'all {num_cells} cells' if everywhere else _some(names)}"
+
+
+def _spanned(texts: Sequence[str]) -> str:
+    """Texts that differ only in their numbers as one: each number that differs as lowest to highest."""
+    columns = zip(*(NUMBER.findall(text) for text in texts), strict=True)
+    spans = iter([_number_span(sorted(set(column), key=float)) for column in columns])
+    return NUMBER.sub(lambda _: next(spans), texts[0])
+
+
+def _number_span(ascending: Sequence[str]) -> str:
+    return ascending[0] if len(ascending) == 1 else f"{ascending[0]} to {ascending[-1]}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return ", ".join(names[:MAX_NAMED]) + more
+
+
+def chunks(session: Session) -> list[Block]:
+    """How the audio of each cell came in, for a session that was run to know it."""
+    rows = tuple(
+        (cell.name, *(estimate(quantile(cell, name, "p50"), "ms") for name in CHUNKS))
+        for cell in session.cells
+        if cell.ok and CHUNKS[-1] in cell.distributions
+    )
+    if session.mode != "streaming" or not rows:
+        return []
+    header = ("cell", "interval p50", "interval p95", "audio per chunk")
+    return [Block("Chunks (median over answers)", (), header, rows, answers=True)]
 
 
 def is_figure(text: str) -> bool:
@@ -130,12 +188,12 @@ def span(row: Mapping[str, Any]) -> str:
 
 
 def _fit(finding: Mapping[str, Any], _: Session) -> Block:
-    if finding.get("a_ms") is None or finding.get("b_ms_per_char") is None:
+    """Its sentence holds the line; the line alone where there is none."""
+    if _said(finding) or finding.get("a_ms") is None or finding.get("b_ms_per_char") is None:
         return Block("TTFA against text length", _said(finding))
-    line = f"TTFA = {number(finding['a_ms'])} ms + {number(finding['b_ms_per_char'])} ms per character"
-    ends = span({"low": finding.get("b_low"), "high": finding.get("b_high")})
-    interval = f" (slope 95 % interval {ends})" if ends != NOT_AVAILABLE else ""
-    return Block("TTFA against text length", (f"{line}{interval}.", *_said(finding)))
+    per_1000 = 1000 * finding["b_ms_per_char"]
+    line = f"TTFA = {number(finding['a_ms'], 'ms')} + {number(per_1000, 'ms')} per 1000 characters."
+    return Block("TTFA against text length", (line,))
 
 
 def _said(finding: Mapping[str, Any]) -> tuple[str, ...]:
@@ -165,32 +223,42 @@ def _percent(share: float | None) -> str:
     return NOT_AVAILABLE if share is None else f"{100 * share:.2f} %"
 
 
-def _ab(finding: Mapping[str, Any], _: Session) -> Block:
-    rows = tuple(
-        (
-            str(row["metric"]),
-            number(row.get("median_a")),
-            number(row.get("median_b")),
-            change(row.get("ratio")),
-            f"{change(row.get('low'))} to {change(row.get('high'))}",
-            number(row.get("p")),
-            str(row.get("verdict", NOT_AVAILABLE)),
-        )
-        for row in finding.get("metrics", ())
-    )
+def _ab(finding: Mapping[str, Any], session: Session) -> Block:
+    a, b = str(finding.get("a", "A")), str(finding.get("b", "B"))
+    rates = {cell.name: cell.totals.get("success_rate") for cell in session.cells}
+    rows = tuple(_gate(row, rates) for row in finding.get("metrics", ()))
     voided = tuple(f"Voided by: {reason}" for reason in finding.get("voided_by") or ())
-    heading = f"{finding.get('b', 'B')} against {finding.get('a', 'A')}"
     rounds = (f"{finding['rounds']} interleaved rounds.",) if finding.get("rounds") is not None else ()
-    header = (
-        "metric",
-        f"median {finding.get('a', 'A')}",
-        f"median {finding.get('b', 'B')}",
-        "difference",
-        "95 % interval",
-        "p",
-        "verdict",
+    header = ("gate", a, b, "difference", "95 % interval", "p", "counts only beyond", "verdict")
+    sentences = (*_said(finding), *_deciding(finding), *voided, *rounds)
+    return Block(f"{b} against {a}", sentences, header if rows else (), rows)
+
+
+def _gate(row: Mapping[str, Any], rates: Mapping[str, float | None]) -> Row:
+    """One row: medians of both, or the rates of success."""
+    metric = str(row["metric"])
+    both = (rates.get("A"), rates.get("B")) if metric == RELIABILITY else (row.get("median_a"), row.get("median_b"))
+    floor = ABSOLUTE_FLOORS.get(metric)
+    beyond = f"{100 * RELATIVE_FLOOR:g} % and {floor:g} {unit(metric)}".rstrip() if floor is not None else ""
+    return (
+        title(metric),
+        *(number(each, unit(metric)) for each in both),
+        change(row.get("ratio")),
+        NOT_AVAILABLE if row.get("low") is None else f"{change(row.get('low'))} to {change(row.get('high'))}",
+        number(row.get("p")),
+        beyond,
+        str(row.get("verdict", NOT_AVAILABLE)),
     )
-    return Block(heading, (*_said(finding), *voided, *rounds), header if rows else (), rows)
+
+
+def _deciding(finding: Mapping[str, Any]) -> tuple[str, ...]:
+    """The gates that made the verdict."""
+    said, gates = finding.get("verdict"), finding.get("metrics", ())
+    names = [title(str(row["metric"])) for row in gates if row.get("verdict") == said]
+    if not names:
+        return ()
+    all_of_them = f"all {len(names)} gates" if len(names) == len(gates) > 1 else ", ".join(names)
+    return (f"Decided by: {all_of_them} ({said}).",)
 
 
 def change(ratio: float | None) -> str:
@@ -230,7 +298,8 @@ def _share_at(curve: Sequence[Sequence[float]], buffer_ms: float) -> float | Non
 def _recommendations(finding: Sequence[Mapping[str, Any]], session: Session) -> Block:
     sentences = tuple(_advice(item) for item in finding) or ("Nothing to recommend.",)
     issues = critical_issues(session, finding)
-    closing = ("Critical Issues:", *(f"- {issue}" for issue in issues)) if issues else (NO_CRITICAL_ISSUE,)
+    none = NO_CRITICAL_ISSUE if session.valid else "Critical Issues: the session is INVALID, for the reasons above"
+    closing = ("Critical Issues:", *(f"- {issue}" for issue in issues)) if issues else (none,)
     return Block("Recommendations", sentences, numbered=bool(finding), closing=closing)
 
 
@@ -259,34 +328,44 @@ def _server(session: Session) -> Iterator[Block]:
 
 def _first_request(finding: Mapping[str, Mapping[str, Any]], _: Session) -> Block:
     """The coldest request of the session, which no figure counts."""
+    times = {"connecting": "connect_ms", "TTFA": "ttfa_ms", "latency": "latency_ms"}
+    if all(first.get("connect_ms") is None for first in finding.values()):
+        del times["connecting"]
     rows = tuple(
         (
             target,
-            number(first.get("connect_ms"), "ms"),
-            number(first.get("ttfa_ms"), "ms"),
-            number(first.get("latency_ms"), "ms"),
+            *(number(first.get(name), "ms") for name in times.values()),
             f"{first.get('container')}, {first.get('sample_rate')} Hz",
         )
         for target, first in finding.items()
     )
-    return Block("First request (in no other figure)", (), ("target", "connecting", "TTFA", "latency", "audio"), rows)
+    return Block("First request (in no other figure)", (), ("target", *times, "audio"), rows)
 
 
-def _categories(finding: Mapping[str, str], _: Session) -> Block:
-    return Block("TTFA by category", (), ("", "median TTFA is"), tuple(finding.items()))
+def _categories(finding: Mapping[str, str | Mapping[str, Any]], _: Session) -> Block:
+    """Either the word alone, or with the median and the limits that it follows from."""
+    rows = tuple(
+        (cell, NOT_AVAILABLE, said, "")
+        if isinstance(said, str)
+        else (cell, number(said["median_ms"], "ms"), said["category"], said["limits"])
+        for cell, said in finding.items()
+    )
+    return Block("TTFA by category", (), ("", "median TTFA", "", "limits"), rows)
 
 
 def _discovery(finding: Mapping[str, Any], _: Session) -> Block:
     said = [f"{finding['url']}: {finding.get('server') or 'a server'}, engine {finding.get('engine') or 'not told'}."]
-    for name in ("voices", "models"):
-        if known := finding.get(name) or ():
-            more = f" and {len(known) - MAX_NAMED} more" if len(known) > MAX_NAMED else ""
-            said.append(f"{len(known)} {name}: {', '.join(known[:MAX_NAMED])}{more}.")
+    named = ((name, finding.get(name) or ()) for name in ("voices", "models"))
+    said += [f"{len(known)} {name}: {_some(known)}." for name, known in named if known]
     endpoints = finding.get("endpoints", ())
+    notes = tuple(map(str, finding.get("notes") or ()))
+    if not any(each["works"] for each in endpoints):
+        nothing = f"No text-to-speech endpoint was found at {finding['url']}."
+        return Block("Found", (nothing, *said[1:]), closing=(*_refusals(endpoints), *notes))
     rows = tuple(
         (
-            f"{each.get('method') or each['spec']['method']} {each.get('path') or each['spec']['path']}",
-            "works" if each["works"] else f"fails: {each.get('message') or each.get('why') or ''}",
+            _path(each),
+            "works" if each["works"] else f"fails: {_why(each)}",
             scalar(each.get("streams")),
             scalar(each.get("sse")),
             ", ".join(each.get("formats") or ()) or NOT_AVAILABLE,
@@ -294,9 +373,25 @@ def _discovery(finding: Mapping[str, Any], _: Session) -> Block:
         for each in endpoints
     )
     commands = tuple(f"Measure it: {each['command']}" for each in endpoints if each["works"] and each.get("command"))
-    notes = tuple(map(str, finding.get("notes") or ()))
     header = ("endpoint", "", "streams", "events", "formats")
-    return Block("Found", tuple(said), header if rows else (), rows, closing=(*commands, *notes))
+    return Block("Found", tuple(said), header, rows, closing=(*commands, *notes))
+
+
+def _path(endpoint: Mapping[str, Any]) -> str:
+    return f"{endpoint.get('method') or endpoint['spec']['method']} {endpoint.get('path') or endpoint['spec']['path']}"
+
+
+def _why(endpoint: Mapping[str, Any]) -> str:
+    return str(endpoint.get("message") or endpoint.get("why") or "")
+
+
+def _refusals(endpoints: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Each reason once, with the endpoints that gave it."""
+    groups: dict[str, list[str]] = {}
+    for each in endpoints:
+        groups.setdefault(_why(each) or str(each.get("outcome", "no reason was given")), []).append(_path(each))
+    for why, paths in groups.items():
+        yield f"- {why.rstrip('.')}: {_some(list(dict.fromkeys(paths)))}"
 
 
 _KNOWN: Mapping[str, Callable[[Any, Session], Block]] = {
