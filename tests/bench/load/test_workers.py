@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from firstaudio.bench.exchange import Exchange
+from firstaudio.bench.load.handover import Collected, Handed, MarkedSpool, bunches, hand_over, mark, merge, places
 from firstaudio.bench.load.share import Share
 from firstaudio.bench.load.taken import LoadRun, Taken
-from firstaudio.bench.load.workers import merge, run_load_in_processes
+from firstaudio.bench.load.workers import run_load_in_processes
+from firstaudio.bench.progress import Silent
 from firstaudio.bench.result import ClientSide
 from firstaudio.bench.spec import TargetSpec
 from firstaudio.bench.utterance import Utterance
@@ -102,11 +104,45 @@ async def test_a_process_that_dies_ends_the_run_and_all_others(make: Any) -> Non
         await run_load_in_processes(cell("dies"), 2, make=make)
 
 
+class Stopper(Silent):
+    """Stops at the first answer."""
+
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+
+    def advance(self, ok: bool) -> None:
+        self.stop.set()
+
+
 async def test_an_interruption_reaches_every_process(make: Any) -> None:
+    stopper = Stopper()
+    slow = cell(num_requests=1000, think_s=0.1, warmup_requests=0)
+    run = await run_load_in_processes(slow, 2, progress=stopper, stop=stopper.stop, make=make)
+    assert not run.completed
+    assert 0 < len(run.taken) < 1000
+
+
+async def test_an_interruption_does_not_wait_for_processes_to_start(make: Any) -> None:
     stop = asyncio.Event()
     stop.set()
     run = await run_load_in_processes(cell("hangs", warmup_requests=0), 2, stop=stop, make=make)
-    assert not run.completed
+    assert (run.taken, run.completed, run.client.workers) == ([], False, 2)
+    assert run.warnings == ["the load was interrupted before it had started: nothing was measured"]
+
+
+async def test_processes_that_are_never_ready_are_told(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firstaudio.bench.load.workers.MARGIN_S", 0.0)
+    with pytest.raises(BenchError, match="a load process was not ready within 0 s: try fewer"):
+        await run_load_in_processes(cell(), 2, make=make)
+
+
+async def test_what_is_too_much_to_keep_goes_to_the_sink(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Collected.__init__, "__defaults__", (None, 0))
+    sunk: list[Taken] = []
+    run = await run_load_in_processes(cell(), 2, sink=sunk.append, make=make)
+    assert run.taken == []
+    assert sorted(taken.index for taken in sunk) == list(range(len(sunk)))
+    assert sum(taken.phase == "measured" for taken in sunk) == 13
 
 
 def side(**changes: Any) -> ClientSide:
@@ -118,18 +154,57 @@ def taken(index: int, dispatched_ns: int, last_byte_ns: int) -> Taken:
     return Taken(Utterance("a"), Exchange(dispatched_ns=dispatched_ns, last_byte_ns=last_byte_ns), "measured", 0, index)
 
 
-def test_merging_sorts_by_sending_and_keeps_the_worst_of_each_figure() -> None:
+def handed(run: LoadRun) -> Handed:
+    return Handed(run, [mark(one) for one in run.taken])
+
+
+def test_merging_keeps_the_worst_of_each_figure_and_sorts_by_number() -> None:
     first = LoadRun([taken(0, 100, 200), taken(1, 300, 500)], side(cpu_share=0.5), True, "hash", ["a"])
     second = LoadRun(
         [taken(0, 200, 300)], side(others_cpu_share=0.2, dispatch_lag_p99_ms=3.0), False, "hash", ["a", "b"]
     )
-    run = merge([first, second])
-    assert [(one.index, one.exchange.dispatched_ns) for one in run.taken] == [(0, 100), (1, 200), (2, 300)]
+    both = [handed(first), handed(second)]
+    assert places(both) == [[0, 2], [1]]
+    run = merge(both, [taken(2, 300, 500), taken(0, 100, 200)])
+    assert [one.index for one in run.taken] == [0, 2]
     # 2 in flight during all of 400 ns, and 2 more during 100 ns of them.
     assert run.client == side(
         cpu_share=0.5, others_cpu_share=0.2, dispatch_lag_p99_ms=3.0, mean_in_flight=2.5, workers=2
     )
     assert (run.completed, run.schedule_hash, run.warnings) == (False, "hash", ["a", "b"])
+
+
+def with_body(index: int, size: int) -> Taken:
+    one = taken(index, 100 * index, 100 * index + 50)
+    one.exchange.arrived(bytes(size), at_ns=100 * index + 10)
+    return one
+
+
+def test_a_process_hands_over_what_lies_on_disk_and_then_what_it_kept() -> None:
+    sent: list[Any] = []
+    with MarkedSpool() as spool:
+        spool(with_body(1, 5))
+        hand_over(sent.append, LoadRun([with_body(0, 5)], side()), spool)
+    assert sent[0] == Handed(LoadRun([], side()), [mark(with_body(1, 5)), mark(with_body(0, 5))])
+    assert sent[1:] == [[with_body(1, 5), with_body(0, 5)], []]
+
+
+def test_bunches_have_a_size() -> None:
+    sizes = [
+        [len(one.exchange.pieces[0]) for one in bunch]
+        for bunch in bunches(map(with_body, range(5), [4, 4, 9, 1, 1]), 8)
+    ]
+    assert sizes == [[4, 4], [9], [1, 1]]
+
+
+def test_only_what_is_too_much_is_passed_on() -> None:
+    sunk: list[Taken] = []
+    kept, unlimited = Collected(sunk.append, 10), Collected(None, 10)
+    for index in range(3):
+        kept.add(with_body(index, 5))
+        unlimited.add(with_body(index, 5))
+    assert ([one.index for one in kept.taken], [one.index for one in sunk]) == ([0, 1], [2])
+    assert len(unlimited.taken) == 3
 
 
 @pytest.mark.parametrize(("total", "concurrency", "count"), [(13, 3, 2), (7, 7, 3), (100, 8, 8), (1, 2, 2)])

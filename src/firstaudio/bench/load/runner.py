@@ -51,9 +51,9 @@ async def run_load(
         texts: Their source.
         progress: Told of measured requests; a cell begins and ends with the call.
         stop: Ends the run early, with what there is.
-        sink: Takes finished requests once more than `book.MAX_KEPT_BYTES` are kept, so that long runs fit into
-            memory; they are missing from the result. It is called inside the window: what it does costs the client
-            CPU time, and shows as such.
+        sink: Takes finished requests once more than `book.MAX_KEPT_BYTES` are kept in all load processes, so that long
+            runs fit into memory; they are missing from the result. It is called inside the window: what it does costs
+            the client CPU time, and shows as such.
         ours: Ids of processes that belong to the measurement, as a local server: their CPU time is not the
             neighbours'.
         share: Which of several load processes this is.
@@ -97,7 +97,7 @@ class _Run:
         ]
         self.watch = Watch()
         self._finished = asyncio.Event()
-        self.book = Book(self._finished.set, progress, len(self.clients), sink, MAX_KEPT_BYTES)
+        self.book = Book(self._finished.set, progress, len(self.clients), sink, MAX_KEPT_BYTES // share.count)
         stock = Stock(texts, self.quota, load.warmup_requests + len(self.clients))
         parts = (self.clients, stock, self.book, self.watch, share, self._finished)
         self._loop = OpenLoop(self.schedule, *parts) if self.schedule else ClosedLoop(load, self.quota, *parts)

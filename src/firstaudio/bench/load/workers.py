@@ -11,17 +11,18 @@ import asyncio
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext, SpawnProcess
-from typing import Any
+from typing import Any, TypeVar
 
+from firstaudio.bench.load.book import Sink
+from firstaudio.bench.load.handover import Collected, Handed, MarkedSpool, hand_over, merge, places
 from firstaudio.bench.load.runner import deadline_s, run_load
 from firstaudio.bench.load.schedule import make_schedule
 from firstaudio.bench.load.share import Share
 from firstaudio.bench.load.taken import LoadRun, Taken
-from firstaudio.bench.load.watch import worst
 from firstaudio.bench.progress import Progress, Silent
 from firstaudio.bench.result import ClientSide
 from firstaudio.bench.spec import TargetSpec
@@ -38,6 +39,7 @@ MARGIN_S = 60.0  # for processes to start, and to hand over what they have
 JOIN_S = 2.0
 
 MakeTarget = Callable[[TargetSpec], Target]
+_T = TypeVar("_T")
 
 
 class _Board:
@@ -71,6 +73,7 @@ async def run_load_in_processes(
     salt: str | None = None,
     progress: Progress | None = None,
     stop: asyncio.Event | None = None,
+    sink: Sink | None = None,
     ours: Collection[int] = (),
     make: MakeTarget = make_target,
 ) -> LoadRun:
@@ -82,6 +85,7 @@ async def run_load_in_processes(
         salt: Of the texts; None: the name of the cell.
         progress: Told of measured requests, in bunches.
         stop: Ends the run early, with what there is.
+        sink: Takes requests that are too much to keep, after the run; they are missing from the result.
         ours: Ids of processes that belong to the measurement, as a local server.
         make: Makes the target in each process; must be picklable.
 
@@ -98,12 +102,20 @@ async def run_load_in_processes(
     ]
     crew = _Crew(context, jobs)
     heard.begin(cell.name, cell.load.quota)
+    stop = stop or asyncio.Event()
     try:
-        await crew.start()
-        return merge(await crew.results(_limit_s(cell), heard, stop or asyncio.Event()))
+        if not await crew.start(stop):
+            return _never_started(count)
+        handed = await crew.results(_limit_s(cell), heard, stop)
+        return merge(handed, await crew.collect(handed, sink))
     finally:
         await asyncio.to_thread(crew.end)
         heard.end()
+
+
+def _never_started(count: int) -> LoadRun:
+    warning = "the load was interrupted before it had started: nothing was measured"
+    return LoadRun([], ClientSide(0.0, 0.0, None, None, 0.0, None, count), False, warnings=[warning])
 
 
 def _limit_s(cell: Cell) -> float:
@@ -124,33 +136,49 @@ class _Crew:
             there.close()
             self._members.append((process, here))
 
-    async def start(self) -> None:
-        """Wait until all are prepared, then tell them when to start."""
-        async with asyncio.timeout(None) as limit:
-            limit.reschedule(asyncio.get_running_loop().time() + MARGIN_S)
-            for process, connection in self._members:
-                await self._receive(process, connection)
+    async def start(self, stop: asyncio.Event) -> bool:
+        """Wait until all are prepared, then tell them when to start; False when someone asks to stop before that."""
+        prepared = asyncio.ensure_future(asyncio.gather(*(self._receive(*member) for member in self._members)))
+        stopped = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait((prepared, stopped), timeout=MARGIN_S, return_when=asyncio.FIRST_COMPLETED)
+            if prepared.done():
+                prepared.result()  # raises what happened to a process
+            elif stopped.done():
+                return False
+            else:
+                raise _too_slow("was not ready", MARGIN_S)
+        finally:
+            prepared.cancel()
+            stopped.cancel()
+            await asyncio.gather(prepared, stopped, return_exceptions=True)
         start_ns = now_ns() + LEAD_NS
         for _, connection in self._members:
             connection.send(start_ns)
+        return True
 
-    async def results(self, limit_s: float, progress: Progress, stop: asyncio.Event) -> list[LoadRun]:
-        """What each of them has taken; meanwhile progress is passed on, and the wish to stop."""
+    async def results(self, limit_s: float, progress: Progress, stop: asyncio.Event) -> list[Handed]:
+        """How the run of each of them went; meanwhile progress is passed on, and the wish to stop."""
         relay = asyncio.create_task(self._relay(progress, stop))
         try:
-            async with asyncio.timeout(limit_s):
-                runs = await asyncio.gather(*(self._receive(*member) for member in self._members))
-        except TimeoutError:
-            raise BenchError(
-                f"a load process has not answered within {limit_s:g} s: try fewer load processes"
-            ) from None
+            handed = await _within(limit_s, asyncio.gather(*(self._receive(*member) for member in self._members)))
         finally:
             relay.cancel()
             await asyncio.wait([relay])
         self._tell(progress)
-        for warning in dict.fromkeys(warning for run in runs for warning in run.warnings):
+        for warning in dict.fromkeys(warning for one in handed for warning in one.run.warnings):
             progress.note(warning)
-        return runs
+        return handed
+
+    async def collect(self, handed: Sequence[Handed], sink: Sink | None) -> list[Taken]:
+        """What each of them has taken, numbered in order of sending; too much of it goes to the sink."""
+        collected = Collected(sink)
+        for member, numbers in zip(self._members, map(iter, places(handed)), strict=True):
+            while bunch := await _within(MARGIN_S, self._receive(*member)):
+                for taken in bunch:
+                    taken.index = next(numbers)
+                    collected.add(taken)
+        return collected.taken
 
     async def _receive(self, process: SpawnProcess, connection: Connection) -> Any:
         """The next message of a process. Raises BenchError when it failed or is gone."""
@@ -189,6 +217,18 @@ class _Crew:
             process.close()
 
 
+async def _within(limit_s: float, work: Awaitable[_T]) -> _T:
+    try:
+        async with asyncio.timeout(limit_s):
+            return await work
+    except TimeoutError:
+        raise _too_slow("has not answered", limit_s) from None
+
+
+def _too_slow(what: str, limit_s: float) -> BenchError:
+    return BenchError(f"a load process {what} within {limit_s:g} s: try fewer load processes")
+
+
 def _receive(connection: Connection) -> Any:
     try:
         return connection.recv()
@@ -217,16 +257,18 @@ def _work(job: _Job, connection: Connection) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one decides what an interrupt means
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            message: object = runner.run(_load(job, connection))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, MarkedSpool() as spool:
+            run = runner.run(_load(job, connection, spool))
+            hand_over(connection.send, run, spool)
     except BenchError as error:
-        message = error
+        connection.send(error)
+    except (BrokenPipeError, ConnectionResetError):
+        return  # nobody is left to tell
     except Exception as error:  # noqa: BLE001 - reported to the process that started this one
-        message = BenchError(f"load process {job.index} failed with {type(error).__name__}: {error}")
-    connection.send(message)
+        connection.send(BenchError(f"load process {job.index} failed with {type(error).__name__}: {error}"))
 
 
-async def _load(job: _Job, connection: Connection) -> LoadRun:
+async def _load(job: _Job, connection: Connection, sink: Sink) -> LoadRun:
     target = job.make(job.cell.target)
     texts = TextSource.of(job.cell, job.salt, (job.index, job.count))
     stop = asyncio.Event()
@@ -235,7 +277,7 @@ async def _load(job: _Job, connection: Connection) -> LoadRun:
     share = Share(job.index, job.count, *gates, start=lambda: _agree(connection))
     try:
         return await run_load(
-            target, job.cell, texts, progress=_Tally(job.board), stop=stop, ours=job.ours, share=share
+            target, job.cell, texts, progress=_Tally(job.board), stop=stop, sink=sink, ours=job.ours, share=share
         )
     finally:
         relay.cancel()
@@ -284,33 +326,3 @@ class _Tally(Silent):
         counter = self._board.succeeded if ok else self._board.failed
         with counter.get_lock():
             counter.value += 1
-
-
-def merge(runs: Sequence[LoadRun]) -> LoadRun:
-    """One run out of those of several processes: requests in order of sending, the worst of each client figure."""
-    taken = sorted((one for run in runs for one in run.taken), key=lambda one: one.exchange.dispatched_ns)
-    for index, one in enumerate(taken):
-        one.index = index
-    return LoadRun(
-        taken,
-        _merge_clients(runs, _window_ns(taken)),
-        all(run.completed for run in runs),
-        runs[0].schedule_hash,
-        list(dict.fromkeys(warning for run in runs for warning in run.warnings)),
-    )
-
-
-def _merge_clients(runs: Sequence[LoadRun], window_ns: int) -> ClientSide:
-    # Each mean is over the window of its process: weighted, they are one over the common window.
-    in_flight = sum(run.client.mean_in_flight * _window_ns(run.taken) for run in runs)
-    merged = worst([run.client for run in runs], in_flight / window_ns if window_ns else 0.0)
-    return replace(merged, workers=len(runs))
-
-
-def _window_ns(taken: Sequence[Taken]) -> int:
-    """From the first measured dispatch to the last stamp of a measured request."""
-    exchanges = [one.exchange for one in taken if one.phase == "measured"]
-    if not exchanges:
-        return 0
-    ends = (exchange.last_byte_ns or max((exchange.dispatched_ns, *exchange.arrivals_ns)) for exchange in exchanges)
-    return max(ends) - min(exchange.dispatched_ns for exchange in exchanges)
