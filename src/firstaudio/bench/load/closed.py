@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
 
 from firstaudio.bench.exchange import Exchange
-from firstaudio.bench.load.book import Book
 from firstaudio.bench.load.client import Client, backoff_s
-from firstaudio.bench.load.share import Share
-from firstaudio.bench.load.stock import Stock
+from firstaudio.bench.load.parts import Parts
 from firstaudio.bench.load.taken import Taken
 from firstaudio.bench.load.warmup import Warmup
-from firstaudio.bench.load.watch import Watch
 from firstaudio.bench.record import Phase
 from firstaudio.bench.workload import Load
 from firstaudio.clock import NS_PER_S, now_ns
@@ -29,30 +25,16 @@ class ClosedLoop:
     Args:
         load: Of the cell.
         quota: Measured requests of this process; None: `load.duration_s` decides.
-        clients: Of this process.
-        stock: Texts.
-        book: For every request.
-        watch: Begins with the measurement.
-        share: Which process this is.
-        finished: Set when the last measured request of all processes has ended, or the target is given up.
+        parts: Of which it is made.
     """
 
-    def __init__(
-        self,
-        load: Load,
-        quota: int | None,
-        clients: Sequence[Client],
-        stock: Stock,
-        book: Book,
-        watch: Watch,
-        share: Share,
-        finished: asyncio.Event,
-    ) -> None:
-        self._load, self._left, self._clients = load, quota, clients
-        self._stock, self._book, self._watch = stock, book, watch
-        self._share, self._finished = share, finished
-        self._warmup = Warmup(len(clients) and -(-load.warmup_requests // share.count), len(clients))
-        self._rng = random.Random(f"{load.seed} {share.index}")
+    def __init__(self, load: Load, quota: int | None, parts: Parts) -> None:
+        self._load, self._left = load, quota
+        self._clients, self._stock, self._book, self._watch = parts.clients, parts.stock, parts.book, parts.watch
+        self._share, self._finished = parts.share, parts.finished
+        num_clients = len(parts.clients)
+        self._warmup = Warmup(num_clients and -(-load.warmup_requests // parts.share.count), num_clients)
+        self._rng = random.Random(f"{load.seed} {parts.share.index}")
         self._ends_ns: int | None = None
         self._is_measuring = False
 

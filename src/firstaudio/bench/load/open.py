@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
 
-from firstaudio.bench.load.book import Book
 from firstaudio.bench.load.client import Client
+from firstaudio.bench.load.parts import Parts
 from firstaudio.bench.load.schedule import Schedule
-from firstaudio.bench.load.share import Share
-from firstaudio.bench.load.stock import Stock
 from firstaudio.bench.load.taken import Taken
-from firstaudio.bench.load.watch import Watch
 from firstaudio.bench.record import Phase
 from firstaudio.clock import NS_PER_MS, NS_PER_S, now_ns
 
@@ -38,28 +35,14 @@ class OpenLoop:
 
     Args:
         schedule: The whole cell's.
-        clients: Of this process: the most requests that it can have in flight.
-        stock: Texts.
-        book: For every request.
-        watch: Begins with the first measured arrival.
-        share: Which process this is.
-        finished: Set when the last measured request of all processes has ended, or the target is given up.
+        parts: Of which it is made.
     """
 
-    def __init__(
-        self,
-        schedule: Schedule,
-        clients: Sequence[Client],
-        stock: Stock,
-        book: Book,
-        watch: Watch,
-        share: Share,
-        finished: asyncio.Event,
-    ) -> None:
-        self._schedule = schedule.share(share.index, share.count)
+    def __init__(self, schedule: Schedule, parts: Parts) -> None:
+        self._schedule = schedule.share(parts.share.index, parts.share.count)
         self._zero_ns = LEAD_NS - (schedule.before_ns[0] if schedule.before_ns else 0)
-        self._clients, self._stock, self._book, self._watch = clients, stock, book, watch
-        self._share, self._finished = share, finished
+        self._clients, self._stock, self._book, self._watch = parts.clients, parts.stock, parts.book, parts.watch
+        self._share, self._finished = parts.share, parts.finished
         self._free: asyncio.LifoQueue[Client] = asyncio.LifoQueue()  # the last used connection is the warmest
         self._requests: set[asyncio.Task[None]] = set()
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()

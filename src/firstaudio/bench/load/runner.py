@@ -10,6 +10,7 @@ from firstaudio.bench.load.book import MAX_KEPT_BYTES, Book, Sink
 from firstaudio.bench.load.client import Client
 from firstaudio.bench.load.closed import ClosedLoop
 from firstaudio.bench.load.open import OpenLoop
+from firstaudio.bench.load.parts import Parts
 from firstaudio.bench.load.schedule import Schedule, make_schedule
 from firstaudio.bench.load.share import ALONE, Share
 from firstaudio.bench.load.stock import Stock
@@ -99,8 +100,8 @@ class _Run:
         self._finished = asyncio.Event()
         self.book = Book(self._finished.set, progress, len(self.clients), sink, MAX_KEPT_BYTES // share.count)
         stock = Stock(texts, self.quota, load.warmup_requests + len(self.clients))
-        parts = (self.clients, stock, self.book, self.watch, share, self._finished)
-        self._loop = OpenLoop(self.schedule, *parts) if self.schedule else ClosedLoop(load, self.quota, *parts)
+        parts = Parts(self.clients, stock, self.book, self.watch, share, self._finished)
+        self._loop = OpenLoop(self.schedule, parts) if self.schedule else ClosedLoop(load, self.quota, parts)
 
     def _quota(self, load: Load) -> int | None:
         """Measured requests of this process; None when time decides."""
