@@ -168,3 +168,10 @@ def test_abbreviations_are_explained_below_the_table(demo):
     lines = printed(demo, 200).splitlines()
     rules = [place for place, line in enumerate(lines) if line == "-" * 80]
     assert lines[rules[1] + 1].startswith("ASPS: seconds of audio per second; RTF: ")
+
+
+def test_a_session_that_only_looked_around_has_no_verdict_and_no_table(make_session):
+    found = {"discovery": {"url": "http://here", "endpoints": []}}
+    lines = printed(make_session([], mode="discover", findings=found)).splitlines()
+    assert lines[3:6] == ["", "Found", "No text-to-speech endpoint was found at http://here."]
+    assert "VALID" not in lines

@@ -24,7 +24,7 @@ def test_a_warning_that_several_cells_share_is_one_line(make_session, make_cell)
 def test_a_warning_about_every_cell_names_none(make_session, make_cell):
     cells = [make_cell(level, checks=small(12)) for level in (1, 2)]
     assert all_warnings(make_session(cells)) == [
-        "12 requests give minimum and maximum: send 36 or more for p90: all 2 cells"
+        "12 requests give minimum and maximum: send 36 or more for p90: both cells"
     ]
 
 
@@ -69,6 +69,12 @@ def test_a_category_stands_beside_its_median_and_limits(make_session, make_cell)
 
 def test_a_first_request_that_never_was_is_not_shown(make_session):
     assert blocks(make_session([], findings={"first_request": {}})) == []
+
+
+def test_a_target_that_does_not_answer_is_told_as_the_reason_alone(make_session):
+    session = make_session([], findings={"preflight": {"kind": "unreachable", "message": "nothing listens there"}})
+    assert all_reasons(session) == ["nothing could be measured: nothing listens there"]
+    assert blocks(session) == []
 
 
 @pytest.mark.parametrize(("connect_ms", "shown"), [(None, False), (0.3, True)])

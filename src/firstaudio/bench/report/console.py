@@ -32,7 +32,8 @@ def print_session(session: Session, console: Console) -> None:
     if session.cells or "discovery" not in session.findings:
         _print_cells(session, console)
     _print_best(session.cells, console)
-    _print_verdict(session, console)
+    if session.cells or not session.valid:
+        _print_verdict(session, console)
     for block in [*chunks(session), *blocks(session)]:
         _print_block(block, console)
     _say(console, f"\nRepeat with: {shlex.join(session.command)}")

@@ -50,8 +50,10 @@ def blocks(session: Session, without: Sequence[str] = ()) -> list[Block]:
     """The findings of a session, known kinds first; without those that a report shows in another way."""
     kinds = [kind for kind in _KNOWN if kind in session.findings]
     kinds += [kind for kind in session.findings if kind not in _KNOWN]
-    silent = {"first_request"} if not session.findings.get("first_request") else set()
-    found = [_block(kind, session) for kind in kinds if kind not in without and kind not in silent]
+    told = {"preflight", *without}  # it is the reason beside the verdict
+    if not session.findings.get("first_request"):
+        told.add("first_request")
+    found = [_block(kind, session) for kind in kinds if kind not in told]
     return [*found, *_server(session)]
 
 
@@ -91,8 +93,9 @@ def _together(group: Sequence[tuple[str, str]], num_cells: int) -> str:
     if len(names) == 1:
         name, text = group[0][0], _spanned([text for _, text in group])
         return f"{name}: {text}" if name else text
-    everywhere = len(names) == num_cells
-    return f"{_spanned([text for _, text in group])}: {f'all {num_cells} cells' if everywhere else _some(names)}"
+    everywhere = "both cells" if num_cells == 2 else f"all {num_cells} cells"
+    where = everywhere if len(names) == num_cells else _some(names)
+    return f"{_spanned([text for _, text in group])}: {where}"
 
 
 def _spanned(texts: Sequence[str]) -> str:

@@ -112,8 +112,8 @@ class Scatter:
 
     Attributes:
         points: (characters, ms).
-        cells: Names of the cells that they come from: those with the least concurrency, which shows the server and
-            not its queue.
+        cells: Names of the cells that they come from: streamed ones with the least concurrency, which shows the server
+            and not its queue.
         num_left_out: Points beyond `MANY_POINTS`, left out evenly.
     """
 
@@ -124,12 +124,17 @@ class Scatter:
 
 def by_length(cells: Sequence[CellResult], records: Sequence[RequestRecord]) -> Scatter:
     """The points of the plot, from measured requests of the least loaded cells."""
-    levels = {cell.name: concurrency(cell) for cell in cells if cell.ok}
+    levels = {cell.name: concurrency(cell) for cell in cells if cell.ok and _is_streamed(cell)}
     known = {name: float(level) for name, level in levels.items() if level is not None}
     least = {name for name, level in known.items() if level == min(known.values())}
-    rows = [(len(r.text), ttfa_ms(r), r.cell) for r in measured(records) if r.cell in least]
+    rows = [(len(r.text), ttfa_ms(r), r.cell) for r in measured(records) if r.cell in least and r.speed == 1.0]
     points = [(length, ms) for length, ms, _ in rows if ms is not None]
     step = -(-len(points) // MANY_POINTS) or 1
     shown = tuple(points[::step])
     named = tuple(cell.name for cell in cells if cell.name in least and any(cell.name == row[2] for row in rows))
     return Scatter(shown, named, len(points) - len(shown))
+
+
+def _is_streamed(cell: CellResult) -> bool:
+    """A whole answer begins when it has ended: it would hide how little the others wait for long texts."""
+    return bool(cell.cell.get("target", {}).get("delivery", "stream") == "stream")
