@@ -76,7 +76,8 @@ def test_one_voice_gives_the_session_its_name(bench: Bench, server: ReferenceSer
 
 
 def test_an_open_loop_may_have_as_many_in_flight_as_the_highest_level(bench: Bench, server: ReferenceServer):
-    benched = bench("server", "--url", server.url, "--arrival", "constant", "--rate", "100", *FEW)
+    flags = ("--arrival", "constant", "--rate", "100", "--concurrency", "4", "16")
+    benched = bench("server", "--url", server.url, *flags, *FEW)
 
     check(benched, "server", ["constant 100/s"])
     assert benched.session.cells[0].cell["load"]["concurrency"] == 16
