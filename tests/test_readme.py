@@ -59,4 +59,4 @@ def test_the_example_of_the_harness_measures_a_function(tmp_path):
 
     assert done.returncode == 0, done.stderr
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["c=1", "c=4"]
-    assert (tmp_path / "my_results" / "benchmark" / "benchmark.json").exists()
+    assert (tmp_path / "my_results" / "mine" / "mine.json").exists()

@@ -17,7 +17,7 @@ from firstaudio.bench.reference import ReferenceServer, running
 from firstaudio.bench.reference.sound import sound
 from firstaudio.bench.result import Floor
 from firstaudio.bench.sessions.session import Session
-from firstaudio.bench.sessions.store import load_session, read_records
+from firstaudio.bench.sessions.store import list_sessions, load_session, read_records
 from firstaudio.bench.workload import Cell
 from firstaudio.errors import BenchError
 
@@ -96,7 +96,7 @@ async def test_a_function_is_measured(fn: Any, is_async: bool | None, num_chunks
     session = await TTSBenchmarkHarness(config).run_benchmark(fn, is_async=is_async)
 
     check(session, fn.__name__, Path(config.output_dir))
-    records = list(read_records(Path(config.output_dir) / "benchmark"))
+    records = list(read_records(Path(config.output_dir) / session.name))
     assert all(sum(chunk.num_samples > 0 for chunk in record.chunks) == num_chunks for record in records)
     assert len({record.text for record in records}) == 4
 
@@ -115,7 +115,7 @@ async def test_every_level_is_a_cell(tmp_path: Path):
 async def test_a_second_session_gets_a_number(config: BenchmarkConfig):
     harness = TTSBenchmarkHarness(config)
 
-    assert [(await harness.run_benchmark(hum)).name for _ in range(2)] == ["benchmark", "benchmark-2"]
+    assert [(await harness.run_benchmark(hum)).name for _ in range(2)] == ["hum", "hum-2"]
 
 
 async def test_texts_of_ones_own_are_spoken(tmp_path: Path):
@@ -123,14 +123,14 @@ async def test_texts_of_ones_own_are_spoken(tmp_path: Path):
     session = await TTSBenchmarkHarness(config).run_benchmark(hum)
 
     assert session.cells[0].label == "cached"
-    said = [record.text for record in read_records(tmp_path / "benchmark")]
+    said = [record.text for record in read_records(tmp_path / "hum")]
     assert sorted(said) == sorted([*config.texts, *config.texts])
 
 
 async def test_reports_are_written_where_they_are_wanted(tmp_path: Path):
     await TTSBenchmarkHarness(configured(tmp_path, reports=True)).run_benchmark(hum)
 
-    assert {"report.html", "report.md"} <= {path.name for path in (tmp_path / "benchmark").iterdir()}
+    assert {"report.html", "report.md"} <= {path.name for path in (tmp_path / "hum").iterdir()}
 
 
 def raising(_: str) -> bytes:
@@ -156,7 +156,7 @@ async def test_a_run_without_success_raises_and_says_why(fn: Any, kind: str, par
         await TTSBenchmarkHarness(config).run_benchmark(fn)
 
     assert part in caught.value.message
-    session = load_session("benchmark", Path(config.output_dir))
+    session = load_session(list_sessions(Path(config.output_dir))[0].name, Path(config.output_dir))
     assert dict(session.cells[0].failures) == {kind: 4}
     assert "no request succeeded" in session.reasons
 

@@ -23,7 +23,7 @@ from firstaudio.bench.preflight import preflight
 from firstaudio.bench.progress import Progress
 from firstaudio.bench.record import RequestRecord
 from firstaudio.bench.report.write import write_reports
-from firstaudio.bench.run import Runner, RunOptions
+from firstaudio.bench.run import Runner, RunOptions, safe_name
 from firstaudio.bench.sessions.session import Session
 from firstaudio.bench.sessions.store import free_name
 from firstaudio.bench.spec import TargetSpec
@@ -42,7 +42,7 @@ class BenchmarkConfig:
         concurrency_levels: Clients at once, one cell per level.
         iterations_per_level: Measured requests per level; at least four per client are made.
         output_dir: Where the session's folder is put.
-        session_name: Of the folder; an existing one is kept, and the new one numbered.
+        session_name: Of the folder; an existing one is kept, and the new one numbered. None: what the target is called.
         timeout: Per request, in seconds; None keeps that of a specification, else 60.
         text_classes: "short", "medium", "long", "complex".
         texts: The user's own texts instead.
@@ -57,7 +57,7 @@ class BenchmarkConfig:
     concurrency_levels: Sequence[int] = DEFAULT_LEVELS
     iterations_per_level: int = PLANS["standard"]
     output_dir: str | Path = "benchmark_sessions"
-    session_name: str = "benchmark"
+    session_name: str | None = None
     timeout: float | None = None
     text_classes: Sequence[str] = ("medium",)
     texts: Sequence[str] = ()
@@ -116,7 +116,8 @@ class TTSBenchmarkHarness:
             goals=config.goals,
         )
         output_dir = Path(config.output_dir)
-        options = RunOptions(output_dir, free_name(output_dir, config.session_name), floor=not _is_function(tts))
+        name = free_name(output_dir, config.session_name or safe_name(spec.name))
+        options = RunOptions(output_dir, name, floor=not _is_function(tts))
         runner = Runner(workload("server", setup), options, self._progress, {spec.name: target})
         return await self._run(runner)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Coroutine, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -39,6 +40,11 @@ from firstaudio.clock import now_ns
 _T = TypeVar("_T")
 
 FLOOR_LIMIT_MS = 5.0  # a client whose own p99 is above gets help from further processes
+
+
+def safe_name(name: str) -> str:
+    """A name that a session may have: what a voice or a function is called may hold anything."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-")[:60] or "session"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +177,7 @@ class Runner:
         with Spool() as spool:
             with ServerResources(self.options.server_pid, lambda: progress.count) as server:
                 if workers > 1:
-                    load = await run_load_in_processes(cell, workers, salt=salt, **how)
+                    load = await run_load_in_processes(cell, workers, salt=salt, sink=spool, **how)
                 else:
                     texts = TextSource.of(cell, salt) if salt is not None else self._texts(cell)
                     load = await run_load(target, cell, texts, sink=spool, **how)
@@ -252,7 +258,7 @@ class Runner:
         return self._kept.floors[key]
 
     async def _measured_floor(self, cell: Cell, workers: int) -> tuple[Floor | None, int]:
-        floor = await measure_floor(cell, workers)
+        floor = await measure_floor(cell, workers, warn=self._progress.note)
         limit = (os.cpu_count() or 1) if self.options.workers == 0 else workers
         while floor is not None and floor.p99_ms > FLOOR_LIMIT_MS and workers * 2 <= limit:
             more = await measure_floor(cell, workers * 2)
@@ -264,7 +270,7 @@ class Runner:
     async def _read(self, finished: Iterable[Taken], cell: Cell, target: Target, part: int) -> list[RequestRecord]:
         """What arrived, understood, in order of sending; lets signals through between two answers."""
         records: list[RequestRecord] = []
-        before = sum(record.cell == cell.name for record in self._kept.records)
+        before = 1 + max((r.index for r in self._kept.records if r.cell == cell.name), default=-1)
         for taken in finished:
             await asyncio.sleep(0)
             record, heard = to_record(taken, cell, target.reading)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 
 from firstaudio.bench.capacity import Criterion
 from firstaudio.bench.machine import environment
-from firstaudio.bench.modes import execute as module
 from firstaudio.bench.modes.execute import execute, run_ab, run_capacity, run_mode
 from firstaudio.bench.modes.setup import Setup
 from firstaudio.bench.progress import Silent
@@ -80,17 +78,13 @@ async def test_reports_are_files_beside_the_session(setup: Setup, tmp_path: Path
     assert {"report.md", "report.html"} <= {path.name for path in files}
 
 
-async def test_the_first_request_of_a_target_is_the_one_that_found_it_cold(
-    setup: Setup, options: RunOptions, monkeypatch: pytest.MonkeyPatch
-):
-    """Later voices of the same target are asked first as well, but find a connection and a server that are warm."""
-    numbers = count()
-    monkeypatch.setattr(module, "_first_figures", lambda _: {"number": next(numbers)})
-    several = Setup(setup.target, ("alto", "tenor"), (1,), 4, setup.texts, warmup=0)
+async def test_a_voice_that_fails_does_not_keep_the_others_from_being_measured(setup: Setup, options: RunOptions):
+    several = Setup(setup.target, ("fault-error", "alto"), (1,), 4, setup.texts, warmup=0)
     session, _ = await run_mode("voices", several, options, Silent())
 
-    assert next(numbers) == 2
-    assert session.findings["first_request"] == {"reference": {"number": 0}}
+    assert [cell.ok > 0 for cell in session.cells] == [False, True]
+    assert "preflight" not in session.findings
+    assert list(session.findings["first_request"]) == ["reference"]
 
 
 @pytest.mark.parametrize("mode", ["server", "capacity", "ab"])

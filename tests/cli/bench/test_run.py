@@ -19,7 +19,9 @@ import pytest
 from firstaudio.bench.reference import ReferenceServer, running
 from firstaudio.bench.sessions.session import Session
 from firstaudio.bench.sessions.store import list_sessions, load_session, read_records
-from firstaudio.cli.bench.run import exit_code, reproduces, why_not
+from firstaudio.cli.bench.flags import FLAGS
+from firstaudio.cli.bench.judge import UsageError
+from firstaudio.cli.bench.run import exit_code, reproduces, run_options, why_not
 
 from .conftest import FIGURES, Bench
 
@@ -200,7 +202,10 @@ def test_verbs_refuse_what_they_cannot_do(arguments: tuple[str, ...], part: str,
 def test_a_text_file_that_is_missing_is_named(bench: Bench):
     benched = bench("server", "--url", NOBODY, "--text-file", "nowhere.txt")
 
-    assert (benched.exit_code, benched.stderr) == (1, "firstaudio: No such file or directory: nowhere.txt\n")
+    assert (benched.exit_code, benched.stderr) == (
+        2,
+        "firstaudio: --text-file nowhere.txt cannot be read: No such file or directory\n",
+    )
 
 
 def test_a_session_is_overwritten_only_on_demand(bench: Bench, server: ReferenceServer):
@@ -372,3 +377,32 @@ def test_exit_codes(code: int, state: Session, missed: list[str], interrupted: b
 def test_what_is_wrong_is_one_sentence():
     assert why_not(session((GOOD, BAD))) == "no request succeeded in c=2 (3 timeout, 1 empty): see records.jsonl"
     assert why_not(session((GOOD,), valid=False)) == ("the session is INVALID: c=1: too few (and 1 more reasons)")
+
+
+def test_what_a_voice_is_called_does_not_spoil_the_name_of_the_session(bench: Bench, server: ReferenceServer):
+    benched = bench("server", "--url", server.url, "--voice", "en-gb+f3/x", *FEW)
+
+    assert benched.session.name == "server_en-gb_f3_x"
+
+
+def test_a_gate_that_cannot_be_judged_is_not_missed(bench: Bench, server: ReferenceServer):
+    benched = bench("server", "--url", server.url, "--fail-on", "ttfa_ms.p95>300", *FEW)
+
+    assert benched.exit_code == 2
+    assert "not judged: " in benched.stderr
+
+
+def test_a_rate_without_an_open_loop_is_refused(bench: Bench):
+    benched = bench("server", "--url", NOBODY, "--rate", "5")
+
+    assert (benched.exit_code, benched.stderr) == (
+        2,
+        "firstaudio: --rate is for open loops: add --arrival poisson, constant or ramp\n",
+    )
+
+
+def test_a_folder_that_cannot_be_made_is_named():
+    flags = SimpleNamespace(**{name: default for name, (_, default, _) in FLAGS.items()} | {"output_dir": "/proc/no"})
+
+    with pytest.raises(UsageError, match="--output-dir /proc/no cannot be made"):
+        run_options(flags, "server")

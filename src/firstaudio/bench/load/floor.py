@@ -27,6 +27,7 @@ from firstaudio.errors import BenchError
 MIN_REQUESTS = 200
 DEADLINE_S = 20.0
 THINK_S = 0.025  # 40 requests a second of each client, many more than speech asks for
+FEW_THINK_S, FEW = 0.002, 64  # fewer clients wait less, so that it does not take long: together they ask as often
 CHAR_S = 0.001  # audio per character: at full speed, speech of a natural length would measure the loopback's throughput
 VOICE = "null"  # ElevenLabs has it in its address
 TEXTS = Texts(("short",), seed=0)
@@ -46,7 +47,7 @@ async def measure_floor(
     """Time to the first byte of the null server, at the cell's concurrency or arrivals per second.
 
     Takes a few seconds. The answers are short (`CHAR_S`): what is measured is getting one, not carrying much audio.
-    Each client waits `THINK_S` before it asks again: without it, client and null server would run as fast as they can
+    Each client waits (up to `THINK_S`) before it asks again: without it, client and null server would run as fast as they can
     and wait for each other, and the floor would be that of a client without any time left, whose runs are INVALID. An
     open loop is stood in for by as many such clients as make its arrivals at their highest rate, and a target of kind
     "http" by one of kind "openai" with the same delivery: the client is the same.
@@ -103,7 +104,7 @@ def _load(load: Load, num_requests: int | None) -> Load:
     return Load(
         concurrency=clients,
         num_requests=num_requests or max(MIN_REQUESTS, MIN_PER_CLIENT * clients),
-        think_s=THINK_S,
+        think_s=min(THINK_S, max(FEW_THINK_S, THINK_S * clients / FEW)),
         stagger_s=THINK_S,
         warmup_requests=clients,
         deadline_s=DEADLINE_S,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from firstaudio.bench.capacity import Criterion
+from firstaudio.bench.exchange import FailureKind
 from firstaudio.bench.modes import ab, capacity
 from firstaudio.bench.modes.conclude import conclude
 from firstaudio.bench.modes.plans import workload
@@ -18,6 +19,7 @@ from firstaudio.bench.report.write import write_reports
 from firstaudio.bench.run import Runner, RunOptions
 from firstaudio.bench.sessions.session import Session
 from firstaudio.bench.workload import Cell, Workload
+from firstaudio.errors import BenchError
 
 Body = Callable[[Runner], Awaitable[None]]
 
@@ -47,18 +49,27 @@ async def execute(
     runner = Runner(work, options, progress)
     on_start(runner)
     try:
-        if await _speaks(runner, probes or _one_per_target(work)):
+        if await _speak(runner, [[probe] for probe in probes] or _by_target(work.cells)):
             await (body(runner) if body else runner.run_all())
         conclude(runner.session, runner.records, work.goals)
         session = runner.finish()
+    except BenchError as error:
+        runner.session.warnings.append(f"the run ended early: {error.message}")
+        runner.save()
+        _reports(runner)
+        raise
     except BaseException:
         runner.save()  # whatever it was: what has been measured is kept, marked as partial
         raise
     finally:
         await runner.close()
-    if not options.reports:
-        return session, []
-    return session, write_reports(session, runner.folder, list(runner.records))
+    return session, _reports(runner)
+
+
+def _reports(runner: Runner) -> list[Path]:
+    if not runner.options.reports:
+        return []
+    return write_reports(runner.session, runner.folder, list(runner.records))
 
 
 async def run_mode(
@@ -95,19 +106,39 @@ async def run_ab(
     return await execute(Workload("ab", (), a.goals), options, progress, body=body, probes=probes, **how)
 
 
-async def _speaks(runner: Runner, probes: tuple[Cell, ...]) -> bool:
-    """Whether every target answers, and nobody stops; what the first request of each took is noted."""
-    first = runner.session.findings.setdefault("first_request", {})
-    for cell in probes:
-        runner.session.targets.setdefault(cell.target.name, cell.target.public())
+def _by_target(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """One cell for each voice of each target."""
+    found: dict[str, dict[str | None, Cell]] = {}
+    for cell in cells:
+        found.setdefault(cell.target.name, {}).setdefault(cell.voice, cell)
+    return [list(voices.values()) for voices in found.values()]
+
+
+async def _speak(runner: Runner, groups: Sequence[Sequence[Cell]]) -> bool:
+    """Whether one of each group answers, and nobody stops; what its first request took is noted."""
+    for cells in groups:
+        runner.session.targets.setdefault(cells[0].target.name, cells[0].target.public())
+        if not await _one_speaks(runner, cells):
+            return False
+    return True
+
+
+async def _one_speaks(runner: Runner, cells: Sequence[Cell]) -> bool:
+    """Whether the target answers in the voice of one of these cells; a voice that fails is measured as failing."""
+    for number, cell in enumerate(cells, 1):
         try:
             answer = await runner.until_stopped(preflight(runner.target(cell), cell))
         except PreflightError as error:
-            runner.session.findings["preflight"] = {"kind": error.failure.kind, "message": error.failure.message}
-            return False
+            failure = error.failure
+            if number == len(cells) or failure.kind == FailureKind.UNREACHABLE:
+                runner.session.findings["preflight"] = {"kind": failure.kind, "message": failure.message}
+                return False
+            continue
         if answer is None:
             return False
+        first = runner.session.findings.setdefault("first_request", {})
         first.setdefault(cell.target.name, _first_figures(answer.record))  # later ones find a server that is warm
+        return True
     return True
 
 
@@ -117,7 +148,3 @@ def _first_figures(record: Any) -> dict[str, float | str | int | None]:
 
     figures = {name: value(name, record, Goals()) for name in ("connect_ms", "ttfa_ms", "latency_ms", "rtf")}
     return {**figures, "container": record.container, "sample_rate": record.sample_rate}
-
-
-def _one_per_target(work: Workload) -> tuple[Cell, ...]:
-    return tuple({(cell.target.name, cell.voice): cell for cell in reversed(work.cells)}.values())[::-1]

@@ -23,7 +23,9 @@ def _flag(name: str, kind: Any, default: Any, *declarations: str, **how: Any) ->
 
 
 _flag("url", str, None, "--url", help="Server to measure: http(s)://, ws(s)://, tcp:// (Wyoming), or cmd:PROGRAM.")
-_flag("kind", str, None, "--kind", metavar="KIND", help="openai (default for http), http, torch, elevenlabs, ...")
+_flag(
+    "kind", str, None, "--kind", metavar="KIND", help="openai (default), http, torch, websocket, elevenlabs, wyoming."
+)
 _flag("path", str, None, "--path", help="Path of the endpoint; default: the usual one of the kind.")
 _flag("method", str, "POST", "--method", help="HTTP method of kind http.")
 _flag("body", str, None, "--body", metavar="JSON", help='Kind http: request body, as {"text": "{text}"}.')
@@ -49,7 +51,9 @@ _flag("text", list[str], [], "--text", help="Your own text instead (its answers 
 _flag("text_file", str, None, "--text-file", metavar="FILE", help="Your own texts, one per line.")
 _flag("seed", int, 1, "--seed", help="Of texts and arrivals.")
 
-_flag("concurrency", list[int], [1, 2, 4, 8, 16], "--concurrency", help="Levels, as: --concurrency 1 2 4 8.")
+_flag(
+    "concurrency", list[int], [1, 2, 4, 8, 16], "--concurrency", help="Levels, as: 1 2 4 8; open loop: most in flight."
+)
 _flag("plan", str, None, "--plan", help="Requests a level: demo 12, quick 36, standard 72 (default), tail 368.")
 _flag("iterations", int, None, "--iterations", help="Requests a level; at least four per client are made.")
 _flag("duration", float, None, "--duration", metavar="S", help="Measure for this long instead.")
@@ -151,5 +155,6 @@ def spread(arguments: list[str]) -> list[str]:
 
 
 def _repeated(flag: str, value: str) -> list[str]:
-    values = value.split(",") if flag in ("--voices", "--concurrency", "--text-class") else [value]
-    return [part for one in values if one for part in (flag, one)]
+    is_list = flag in ("--voices", "--concurrency", "--text-class")
+    values = [one for one in value.split(",") if one] if is_list else [value]
+    return [part for one in values for part in (flag, one)]

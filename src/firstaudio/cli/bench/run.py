@@ -15,11 +15,11 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from firstaudio.bench.compare.gates import failed_gates, parse_gates
+from firstaudio.bench.compare.gates import failed_gates, parse_gates, unjudged_gates
 from firstaudio.bench.exchange import FailureKind
 from firstaudio.bench.reading.intelligibility import Transcriber, transcriber
 from firstaudio.bench.report.console import print_session
-from firstaudio.bench.run import Runner, RunOptions
+from firstaudio.bench.run import Runner, RunOptions, safe_name
 from firstaudio.bench.sessions.session import Session
 from firstaudio.bench.sessions.store import RECORDS, check_name, free_name
 from firstaudio.bench.spec import SECRET, without_secrets
@@ -48,10 +48,17 @@ class Outcome:
 
 
 def run_options(flags: SimpleNamespace, default_name: str) -> RunOptions:
-    """How, from the flags. Raises UsageError for a bad or existing session name."""
+    """How, from the flags. Raises UsageError for a bad or existing session name, a gate or a folder that cannot be."""
     output_dir = Path(flags.output_dir)
     with usage():
-        name = _new_name(flags, output_dir) if flags.session_name else free_name(output_dir, default_name)
+        parse_gates(flags.fail_on, changes=False)
+        name = _new_name(flags, output_dir) if flags.session_name else free_name(output_dir, safe_name(default_name))
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"--output-dir {output_dir} cannot be made: {error.strerror}; choose another folder"
+        ) from error
     return RunOptions(
         output_dir=output_dir,
         name=name,
@@ -98,10 +105,8 @@ SECRETS: dict[str, Callable[[str], str]] = {
 }
 
 
-def measure(flags: SimpleNamespace, measurement: Measurement) -> Outcome:
+def measure(measurement: Measurement) -> Outcome:
     """Run a session; the first Ctrl-C ends it early and keeps what there is, the second one at once."""
-    with usage():
-        parse_gates(flags.fail_on, changes=False)  # before anything runs
     stopped: list[Runner] = []
 
     async def main() -> tuple[Session, list[Path]]:
@@ -142,16 +147,22 @@ async def _await(work: Awaitable[Any]) -> Any:
 def finish(flags: SimpleNamespace, outcome: Outcome) -> None:
     """Print, and leave with the exit code."""
     session = outcome.session
-    missed = failed_gates(session, parse_gates(flags.fail_on, changes=False))
+    gates = parse_gates(flags.fail_on, changes=False)
+    missed, unjudged = failed_gates(session, gates), unjudged_gates(session, gates)
     if flags.json:
-        print(json.dumps(session.to_json() | {"missed": missed}, indent=2, allow_nan=False))
+        document = session.to_json() | {"missed": missed, "unjudged": unjudged}
+        print(json.dumps(document, indent=2, allow_nan=False))
     else:
         print_session(session, Console(width=None if sys.stdout.isatty() else WIDTH))
     for sentence in missed:
         print(f"missed: {sentence}", file=sys.stderr)
+    for sentence in unjudged:
+        print(f"not judged: {sentence}", file=sys.stderr)
     names = [f"{session.name}.json", *sorted(file.name for file in outcome.files)]
     print(f"saved in {Path(flags.output_dir) / session.name}: {', '.join(names)}", file=sys.stderr)
     code = exit_code(session, missed, outcome.interrupted)
+    if code == EXIT_OK and unjudged:
+        raise typer.Exit(EXIT_INVALID)
     if code in (EXIT_ERROR, EXIT_INVALID, EXIT_NOT_STARTED):
         print(f"firstaudio: {why_not(session)}", file=sys.stderr)
     raise typer.Exit(code)

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from firstaudio.bench.modes.setup import PLANS, Setup
+from firstaudio.bench.modes.setup import DEFAULT_LEVELS, PLANS, Setup
 from firstaudio.bench.spec import KINDS, Delivery, TargetSpec
 from firstaudio.bench.targets.make import make_target, parse_target
 from firstaudio.bench.texts import TextSource
@@ -19,6 +19,7 @@ ARRIVALS = ("closed", "poisson", "constant", "ramp")
 PACED = ("elevenlabs", "wyoming")
 CONTAINERS = ("wav", "pcm", "mp3", "opus", "aac", "flac")
 MAX_CONCURRENCY = 4096
+OPEN_LOOP_CLIENTS = 256  # that wait for requests to become due; a slow target may have as many in flight
 
 
 def target(flags: SimpleNamespace, url: str | None = None) -> TargetSpec:
@@ -68,13 +69,15 @@ def setup(flags: SimpleNamespace, spec: TargetSpec) -> Setup:
         raise UsageError(f"--arrival {flags.arrival} needs --rate, in requests per second")
     if not flags.concurrency or not all(1 <= level <= MAX_CONCURRENCY for level in flags.concurrency):
         raise UsageError(f"--concurrency takes levels from 1 to {MAX_CONCURRENCY}")
+    if flags.arrival == "closed" and flags.rate is not None:
+        raise UsageError("--rate is for open loops: add --arrival poisson, constant or ramp")
     if (flags.arrival == "ramp") != (flags.start_rate is not None):
         raise UsageError("--arrival ramp and --start-rate belong together, with --rate as the end")
     voices = tuple(flags.voices) or ((flags.voice,) if flags.voice else ())
     wish = Setup(
         target=spec,
         voices=voices,
-        levels=tuple(dict.fromkeys(flags.concurrency)),
+        levels=_levels(flags),
         requests=_requests(flags),
         texts=_texts(flags),
         arrival=flags.arrival,
@@ -89,6 +92,13 @@ def setup(flags: SimpleNamespace, spec: TargetSpec) -> Setup:
     with usage():
         TextSource.of(wish.cell("texts"))  # there are some
     return wish
+
+
+def _levels(flags: SimpleNamespace) -> tuple[int, ...]:
+    """As given; an open loop that says nothing of it may have many requests in flight."""
+    if flags.arrival != "closed" and tuple(flags.concurrency) == DEFAULT_LEVELS:
+        return (OPEN_LOOP_CLIENTS,)
+    return tuple(dict.fromkeys(flags.concurrency))
 
 
 def _requests(flags: SimpleNamespace) -> int:
@@ -123,6 +133,8 @@ def _lines(path: Path) -> Sequence[str]:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 text") from error
+    except OSError as error:
+        raise UsageError(f"--text-file {path} cannot be read: {error.strerror}") from error
     if not lines:
         raise UsageError(f"{path} holds no text: one text per line is wanted")
     return lines
