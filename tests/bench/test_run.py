@@ -186,7 +186,7 @@ class Floors:
         self.p99_ms = {int(workers[1:]): value for workers, value in p99_ms.items()}
         self.asked: list[tuple[int, int]] = []
 
-    async def __call__(self, cell: Cell, workers: int) -> Floor | None:
+    async def __call__(self, cell: Cell, workers: int, warn: Any = None) -> Floor | None:
         self.asked.append((cell.load.concurrency, workers))
         p99_ms = self.p99_ms[workers]
         return None if p99_ms is None else Floor(0.1, p99_ms, 200, cell.load.concurrency, workers)
@@ -230,7 +230,7 @@ async def test_a_floor_is_measured_once_for_each_kind_of_load(tmp_path: Path, mo
 
 
 async def test_a_stop_during_the_floor_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    async def hangs(*_: object) -> Any:
+    async def hangs(*_: object, **__: object) -> Any:
         run.stop()
         return await asyncio.Future()
 
