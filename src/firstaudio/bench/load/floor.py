@@ -49,8 +49,8 @@ async def measure_floor(
     Takes a few seconds. The answers are short (`CHAR_S`): what is measured is getting one, not carrying much audio.
     Each client waits (up to `THINK_S`) before it asks again: without it, client and null server would run as fast as
     they can and wait for each other, and the floor would be that of a client without any time left, whose runs are
-    INVALID. An open loop is stood in for by as many such clients as make its arrivals at their highest rate, and a target of kind
-    "http" by one of kind "openai" with the same delivery: the client is the same.
+    INVALID. An open loop is stood in for by as many such clients as make its arrivals at their highest rate, and a
+    target of kind "http" by one of kind "openai" with the same delivery: the client is the same.
 
     Args:
         cell: Whose client.

@@ -19,6 +19,7 @@ from firstaudio.bench.compare.gates import failed_gates, parse_gates, unjudged_g
 from firstaudio.bench.exchange import FailureKind
 from firstaudio.bench.reading.intelligibility import Transcriber, transcriber
 from firstaudio.bench.report.console import print_session
+from firstaudio.bench.report.write import saved_files
 from firstaudio.bench.run import Runner, RunOptions, safe_name
 from firstaudio.bench.sessions.session import Session
 from firstaudio.bench.sessions.store import RECORDS, check_name, free_name
@@ -28,6 +29,7 @@ from firstaudio.cli.bench.progress import shown
 
 EXIT_OK, EXIT_ERROR, EXIT_INVALID, EXIT_NOT_STARTED, EXIT_MISSED, EXIT_INTERRUPTED = 0, 1, 2, 3, 99, 130
 WIDTH = 140
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 Measurement = Callable[[dict[str, Any]], Awaitable[tuple[Session, list[Path]]]]
 
@@ -108,25 +110,31 @@ SECRETS: dict[str, Callable[[str], str]] = {
 def measure(measurement: Measurement) -> Outcome:
     """Run a session; the first Ctrl-C ends it early and keeps what there is, the second one at once."""
     stopped: list[Runner] = []
+    before = {number: signal.getsignal(number) for number in SIGNALS}
 
     async def main() -> tuple[Session, list[Path]]:
         runners: list[Runner] = []
         loop = asyncio.get_running_loop()
 
         def stop() -> None:
-            loop.remove_signal_handler(signal.SIGINT)
-            loop.remove_signal_handler(signal.SIGTERM)
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)
+                signal.signal(number, before[number])
             print("stopping; what was measured is kept (once more to leave at once)", file=sys.stderr)
             stopped.extend(runners)
             for runner in runners:
                 runner.stop()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             loop.add_signal_handler(number, stop)
         with shown() as progress:
             return await measurement({"progress": progress, "on_start": runners.append})
 
-    session, files = run_async(main())
+    try:
+        session, files = run_async(main())
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return Outcome(session, files, interrupted=bool(stopped))
 
 
@@ -158,8 +166,8 @@ def finish(flags: SimpleNamespace, outcome: Outcome) -> None:
         print(f"missed: {sentence}", file=sys.stderr)
     for sentence in unjudged:
         print(f"not judged: {sentence}", file=sys.stderr)
-    names = [f"{session.name}.json", *sorted(file.name for file in outcome.files)]
-    print(f"saved in {Path(flags.output_dir) / session.name}: {', '.join(names)}", file=sys.stderr)
+    folder = Path(flags.output_dir) / session.name
+    print(f"saved in {folder}: {', '.join(saved_files(session, folder))}", file=sys.stderr)
     code = exit_code(session, missed, outcome.interrupted)
     if code == EXIT_OK and unjudged:
         raise typer.Exit(EXIT_INVALID)
