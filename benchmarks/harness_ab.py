@@ -2,7 +2,7 @@
 
     python benchmarks/harness_ab.py [--sessions N] [--rounds N] [--requests N] [--json FILE]
 
-Both sides are voices of one reference server (TTFA 80 ms with 2 ms of jitter, RTF 0.2). Equal sides must be called
+Both sides are voices of one reference server (TTFA 80 ms with 2 ms of jitter, RTF 0.05). Equal sides must be called
 "equivalent" or "inconclusive" in at least 19 of 20 sessions, and the voice "slow10" must be called "slower" in as many.
 """
 
@@ -23,7 +23,7 @@ from firstaudio.bench.spec import TargetSpec
 from firstaudio.bench.workload import Texts, Workload
 from report import Report, arguments, quiet
 
-FIGURES = Figures(ttfa_ms=80, rtf=0.2, char_s=0.02, jitter_ms=2)
+FIGURES = Figures(ttfa_ms=80, rtf=0.05, char_s=0.02, jitter_ms=2)
 PAIRS = {"A/A": "alto", "10 % slower": "slow10"}
 RIGHT = {"A/A": ("equivalent", "inconclusive"), "10 % slower": ("slower",)}
 
@@ -53,7 +53,7 @@ def verdicts(pair: str, sessions: int, rounds: int, requests: int) -> Counter[st
 
 
 def main() -> None:
-    options = arguments(__doc__, sessions=20, rounds=12, requests=4)
+    options = arguments(__doc__, sessions=20, rounds=10, requests=4)
     rows = []
     for pair, right in RIGHT.items():
         found, others = quiet(

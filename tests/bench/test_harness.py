@@ -44,7 +44,7 @@ async def hum_in_pieces_later(text: str) -> AsyncIterator[tuple[np.ndarray, int]
         yield piece
 
 
-async def floor(cell: Cell, _workers: int) -> Floor:
+async def floor(cell: Cell, _workers: int, warn: Any = None) -> Floor:
     return Floor(0.25, 0.5, 200, cell.load.concurrency, 1)
 
 
