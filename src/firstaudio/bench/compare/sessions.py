@@ -272,7 +272,7 @@ def _sentence(a: str, b: str, reasons: Sequence[str], num_cells: int, num_suspec
     if reasons:
         return f"{b} cannot be compared with {a}: {reasons[0]}."
     if num_suspect:
-        return (
-            f"{b} against {a}: {num_suspect} suspect differences in {num_cells} cells; run both interleaved to decide."
-        )
+        differences = "difference" if num_suspect == 1 else "differences"
+        found = f"{num_suspect} suspect {differences} in {num_cells} cells"
+        return f"{b} against {a}: {found}; run both interleaved to decide."
     return f"{b} against {a}: no difference beyond the floors in {num_cells} cells."

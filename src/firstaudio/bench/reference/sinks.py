@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -108,7 +109,7 @@ class _HttpSink:
             self._out.abort()
 
 
-class _AtOnce(_HttpSink):
+class _AtOnce(_HttpSink, ABC):
     """A response with its length, when all audio is there."""
 
     def render(self, index: int, is_last: bool, due_ns: int) -> bytes:  # noqa: ARG002 - there is only one
@@ -127,8 +128,9 @@ class _AtOnce(_HttpSink):
         else:
             self._fail()
 
+    @abstractmethod
     def _response(self, audio: bytes, due_ns: int) -> bytes:
-        raise NotImplementedError
+        """Headers and body."""
 
 
 class Whole(_AtOnce):
