@@ -30,7 +30,9 @@ def there_and_back(figures: Figures) -> Figures:
         freeze=st.none() | st.tuples(st.floats(0, 60), st.floats(0, 5)),
         streams=st.booleans(),
         early_header=st.booleans(),
-        token=st.text(st.characters(codec="ascii", exclude_categories=["C"]), max_size=9),
+        token=st.text(st.characters(codec="ascii", exclude_categories=["C"]), max_size=9).filter(
+            lambda token: token != "--"
+        ),
     )
 )
 def test_figures_survive_the_command_line(figures: Figures):
@@ -58,3 +60,8 @@ def test_half_a_pair_is_refused(capsys: pytest.CaptureFixture[str]):
         parser.parse_args(["--freeze=3"])
 
     assert "expected two numbers as 1.5:250, got '3'" in capsys.readouterr().err
+
+
+def test_a_token_that_no_command_line_can_carry_is_refused():
+    with pytest.raises(BenchError, match="cannot be '--'"):
+        Figures(token="--")

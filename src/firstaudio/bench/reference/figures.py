@@ -47,6 +47,8 @@ class Figures:
         for name, low in at_least.items():
             if getattr(self, name) < low:
                 raise BenchError(f"{name} of a reference server must be at least {low}, not {getattr(self, name)}")
+        if self.token == "--":  # argparse takes it for the end of the flags
+            raise BenchError("the token of a reference server cannot be '--'; choose another")
         if self.failure_rate > 1:
             raise BenchError(f"failure_rate is a share from 0 to 1, not {self.failure_rate}")
         pairs = self.stalls if self.freeze is None else (*self.stalls, self.freeze)
