@@ -111,6 +111,13 @@ class EngineConfig:
         tuple[str, ...], MinLen(1), Help("engines to start, comma-separated; the first is the default one")
     ] = ("espeak",)
     default_voice: Annotated[str, Help("voice of requests that name none")] = "af_heart"
+    failover: Annotated[
+        bool,
+        Help(
+            "let the next engine of engine.names speak while one before it starts or after it has failed; answers say "
+            "so in the header X-Failover; off: such requests are refused"
+        ),
+    ] = False
 
     def __post_init__(self) -> None:
         if len(set(self.names)) < len(self.names):
@@ -124,6 +131,57 @@ class EspeakConfig:
     num_workers: Annotated[int, Ge(1), Le(16), Help("espeak-ng worker processes")] = 2
     library: Annotated[str, Help("path of libespeak-ng; empty: the wheel's, else the system's")] = ""
     step_timeout_s: Annotated[float, Gt(0), Help("a worker silent for longer is replaced, in seconds")] = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class KokoroConfig:
+    """Section `[kokoro]`: the neural engine."""
+
+    model: Annotated[
+        str, Help("path of the ONNX file; empty: the one that `firstaudio models pull kokoro` fetched")
+    ] = ""
+    voices: Annotated[str, Help("path of the voices file; empty: the one beside the model")] = ""
+    decode: Annotated[
+        Literal["auto", "windowed", "whole"],
+        Help(
+            "windowed: audio leaves in windows of some 0.3 to 1.2 s; whole: clause by clause; auto: windowed where "
+            "`firstaudio models optimize` found it faithful"
+        ),
+    ] = "auto"
+    precision: Annotated[
+        Literal["auto", "f32", "bf16"],
+        Help(
+            "arithmetic of the decoder; auto: bf16 where the processor has it and `models optimize` found it faithful"
+        ),
+    ] = "auto"
+    runtimes: Annotated[
+        tuple[str, ...],
+        MinLen(1),
+        Help(
+            "what runs the model, comma-separated, such as onnxruntime-cpu, openvino-cpu, onnxruntime-cuda; auto: the "
+            "fastest that was measured on this machine"
+        ),
+    ] = ("auto",)
+    num_threads: Annotated[int, Ge(0), Le(256), Help("threads of one step; 0: one for each physical core")] = 0
+    g2p: Annotated[
+        Literal["auto", "espeak", "misaki"],
+        Help("what turns text into phonemes; auto: misaki where it is installed for the language, else espeak"),
+    ] = "auto"
+    unload_after_s: Annotated[
+        float, Ge(0), Help("free the model's memory when nobody has spoken for so long, in seconds; 0: never")
+    ] = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Section `[model]`: where model files come from and lie."""
+
+    folder: Annotated[str, Help("folder of model files and what is made from them; empty: the user's cache folder")] = (
+        ""
+    )
+    url: Annotated[
+        str, Help("where `models pull` finds the release files: http(s):// or file://; empty: the official release")
+    ] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,5 +211,7 @@ class Config:
     streaming: StreamingConfig = field(default_factory=StreamingConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     espeak: EspeakConfig = field(default_factory=EspeakConfig)
+    kokoro: KokoroConfig = field(default_factory=KokoroConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)

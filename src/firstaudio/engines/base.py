@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from firstaudio.audio.chunk import Chunk
+
+Decode = Literal["auto", "windowed", "whole"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class EngineInfo:
         pitch_range: Lowest and highest `SpeakRequest.pitch`; None where it cannot be changed.
         expected_rtf: Seconds of work per second of audio on one lane, until measured.
         description: One line for people.
+        expected_startup_s: Seconds of work before a segment's first chunk, until measured.
+        expected_startup_rtf: What each second of the segment's audio adds to that.
     """
 
     name: str
@@ -53,6 +57,8 @@ class EngineInfo:
     pitch_range: tuple[float, float] | None
     expected_rtf: float
     description: str = ""
+    expected_startup_s: float = 0.0
+    expected_startup_rtf: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,7 @@ class SpeakRequest:
         speed: 0.25 to 4.0; 1.0 is natural.
         pitch: Factor within `EngineInfo.pitch_range`; 1.0 is natural.
         key: Identifies segment and attempt (utterance seed, index, attempt) for deterministic engines.
+        decode: Whether an engine that can do both gives the segment in windows or whole.
     """
 
     text: str
@@ -74,6 +81,7 @@ class SpeakRequest:
     speed: float = 1.0
     pitch: float = 1.0
     key: tuple[int, int, int] = (0, 0, 0)
+    decode: Decode = "auto"
 
 
 class Engine(Protocol):

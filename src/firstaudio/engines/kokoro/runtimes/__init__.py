@@ -1,0 +1,1 @@
+"""What runs a graph: onnxruntime's providers, OpenVINO; detected, measured, chosen with a reason, routed."""
