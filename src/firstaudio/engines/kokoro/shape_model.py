@@ -166,7 +166,7 @@ def _calibrate(model: Any, size: Size) -> None:
 def _export(model: Any, path: Path, dialect: dict[str, Any]) -> None:
     import torch
 
-    class Exported(torch.nn.Module):
+    class Exported(torch.nn.Module):  # type: ignore[misc] # no types here to subclass
         def __init__(self) -> None:
             super().__init__()
             self.inner = model
