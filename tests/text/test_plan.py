@@ -1,10 +1,23 @@
+import math
+
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from firstaudio.config import StreamingConfig
 from firstaudio.text.boundaries import Kind
-from firstaudio.text.plan import FIRST_MAX_S, FIRST_MIN_S, CostModel, SpeechRate, pause_s, plan_budget
+from firstaudio.text.plan import (
+    FIRST_CLAUSE_MAX_S,
+    FIRST_MAX_S,
+    FIRST_MIN_S,
+    FIRST_START_SHARE,
+    LONGEST_S,
+    CostModel,
+    SpeechRate,
+    pause_s,
+    plan_budget,
+)
+from firstaudio.text.segment import Segmenter
 
 DEFAULTS = StreamingConfig()
 
@@ -87,6 +100,88 @@ def test_incremental_generation_off_means_that_no_engine_streams_inside_a_segmen
         assert plan_budget(index, lead_s, CostModel(0.1), off, incremental=True) == plan_budget(
             index, lead_s, CostModel(0.1), DEFAULTS, incremental=False
         )
+
+
+def first_max_s(overhead_s: float, startup_rtf: float, target_ms: int = 200) -> float:
+    """The longest first clause of an engine that streams, whose start-up grows."""
+    streaming = StreamingConfig(first_chunk_target_ms=target_ms)
+    startup = CostModel(startup_rtf, overhead_s)
+    return plan_budget(0, 0.0, CostModel(0.1), streaming, incremental=True, startup=startup).max_s
+
+
+def test_where_the_start_up_grows_the_first_clause_is_what_keeps_it_within_its_share_of_the_target():
+    assert first_max_s(0.04, 0.02) == pytest.approx((0.2 * FIRST_START_SHARE - 0.04) / 0.02)
+    assert first_max_s(0.04, 0.005) == FIRST_CLAUSE_MAX_S
+    assert first_max_s(0.04, 0.2) == first_max_s(0.5, 0.02) == FIRST_MAX_S
+    assert first_max_s(0.5, 0.02, target_ms=2000) == FIRST_CLAUSE_MAX_S
+
+
+def test_without_start_up_the_plans_of_an_engine_that_streams_do_not_depend_on_the_lead():
+    later = [plan_budget(1, lead_s, CostModel(0.1), DEFAULTS, incremental=True) for lead_s in (0.0, 0.3, 9.0)]
+    assert [budget.max_s for budget in later] == [LONGEST_S] * 3
+    assert plan_budget(0, 0.0, CostModel(0.1), DEFAULTS, incremental=True).max_s == FIRST_CLAUSE_MAX_S
+
+
+@given(lead_s=st.floats(0, 20), rtf=st.floats(0, 2), overhead_s=st.floats(0, 1), buffer_ms=st.integers(0, 2000))
+def test_an_engine_that_streams_begins_a_segment_before_the_listener_runs_dry(
+    lead_s: float, rtf: float, overhead_s: float, buffer_ms: int
+):
+    startup, streaming = CostModel(rtf, overhead_s), StreamingConfig(target_buffer_ms=buffer_ms)
+    budget = plan_budget(1, lead_s, CostModel(0.5), streaming, incremental=True, startup=startup)
+    begins_in_time = startup.predict_s(budget.max_s) + buffer_ms / 1000 <= lead_s + 1e-6
+    assert begins_in_time or budget.max_s == FIRST_MAX_S
+    assert FIRST_MIN_S <= budget.target_s <= budget.max_s <= LONGEST_S
+
+
+WINDOW_S = 0.3
+CLAUSES = ("so, ", "it, ", "is? ", "of, ", "we. ", "at; ")
+
+
+def gaps_s(text: str, startup: CostModel, rtf: float) -> list[float]:
+    """How long a listener who plays at once waits at each later segment and window, in seconds: at most 0 is gapless.
+
+    The engine takes `startup` to a segment's first window, and `rtf` for each second of the windows after it.
+    """
+    segmenter = Segmenter()
+    segmenter.feed(text)
+    segmenter.finish()
+    gaps: list[float] = []
+    index, lead_s = 0, 0.0
+
+    def plan_next():
+        budget = plan_budget(index, lead_s, CostModel(rtf), DEFAULTS, incremental=True, startup=startup)
+        return segmenter.next_segment(budget)
+
+    while segment := plan_next():
+        length_s = segment.estimated_s
+        for begin in range(math.ceil(length_s / WINDOW_S)):
+            audio_s = min(WINDOW_S, length_s - begin * WINDOW_S)
+            work_s = rtf * audio_s if begin else startup.predict_s(length_s)
+            if index or begin:
+                gaps.append(work_s - lead_s)
+                lead_s -= work_s
+            lead_s += audio_s
+        index += 1
+    return gaps
+
+
+@given(
+    st.lists(st.sampled_from(CLAUSES), min_size=1, max_size=120).map("".join),
+    st.floats(0, 0.15),
+    st.floats(0, 0.3),
+    st.floats(0, 0.9),
+)
+def test_whoever_plays_at_once_never_runs_dry_where_the_engine_keeps_up_with_short_segments(
+    text: str, overhead_s: float, startup_rtf: float, rtf: float
+):
+    """A shortest segment, all its work included, must be made faster than it plays: no plan can help where it is not."""
+    startup = CostModel(startup_rtf, overhead_s)
+    assume(startup.predict_s(FIRST_MIN_S) + rtf * (FIRST_MIN_S - WINDOW_S) <= 0.9 * FIRST_MIN_S)
+    assert max(gaps_s(text, startup, rtf), default=0.0) <= 1e-9
+
+
+def test_that_simulation_finds_the_gaps_of_an_engine_that_does_not_keep_up():
+    assert max(gaps_s("so, it is. " * 20, CostModel(0.0, 1.5), 0.5)) > 0.5
 
 
 @given(lead_s=st.floats(0, 20), rtf=st.floats(0, 2), overhead_s=st.floats(0, 1), buffer_ms=st.integers(0, 2000))

@@ -31,8 +31,12 @@ _PAUSES_S = {Kind.CLAUSE: 0.16, Kind.STRONG_CLAUSE: 0.24, Kind.SENTENCE: 0.31, K
 # The first segment: below the first figure voices lose their prosody, above the second listeners notice the wait.
 FIRST_MIN_S = 0.6
 FIRST_MAX_S = 1.2
-# An engine that streams inside a segment begins no later with a long first clause than with a short one.
+# An engine that streams inside a segment begins no later with a long first clause than with a short one, unless its
+# start-up grows with the segment: then the first clause may be as long as keeps the predicted start-up within this
+# share of the target. The rest is for what nobody can plan: another listener's step that holds the lane, the encoder's
+# delay, the way to the client.
 FIRST_CLAUSE_MAX_S = 6.0
+FIRST_START_SHARE = 0.5
 # Segments of equal size, when the fast path is off.
 EQUAL_MIN_S, EQUAL_TARGET_S, EQUAL_MAX_S = 2.0, 4.0, 6.0
 # Also the most that an engine is given at once: espeak-ng loses what lies beyond about 60 s of one clause.
@@ -174,12 +178,14 @@ def plan_budget(
     *,
     incremental: bool,
     crowded: bool = False,
+    startup: CostModel | None = None,
 ) -> Budget:
     """The budget of segment `index`.
 
     The first is the shortest natural clause; each next one as long as measured speed allows: its predicted work must
     fit into the listener's lead less the safety buffer (`target_buffer_ms`). An engine that streams inside a segment
-    gains nothing by long ones: whole sentences, a few seconds each. `fast_path_enabled` off: all alike.
+    gains nothing by long ones: whole sentences, a few seconds each; where its first chunk waits for work that grows
+    with the segment (`startup`), that work is what must fit. `fast_path_enabled` off: all alike.
 
     Args:
         index: 0-based number of the segment within the utterance.
@@ -188,19 +194,44 @@ def plan_budget(
         streaming: The configuration.
         incremental: Whether the engine yields the first audio of a segment early.
         crowded: Whether other streams wait: then no first clause is long, whatever the engine.
+        startup: Work until a segment's first chunk, by the segment's audio; None: an incremental engine has none worth
+            speaking of.
     """
     longest = streaming.max_segment_chars
-    incremental = incremental and streaming.incremental_generation
     if not streaming.fast_path_enabled:
         return Budget(EQUAL_MIN_S, EQUAL_TARGET_S, EQUAL_MAX_S, longest, Kind.SENTENCE)
-    if index > 0 and incremental:
-        return Budget(FIRST_MIN_S, STREAMED_TARGET_S, LONGEST_S, longest, Kind.SENTENCE)
-    if index == 0 and incremental and not crowded:
-        return Budget(FIRST_MIN_S, FIRST_MIN_S, FIRST_CLAUSE_MAX_S, longest, Kind.CLAUSE)
-    free_s = 0.0
+    if not (incremental and streaming.incremental_generation):
+        affordable_s = 0.0 if index == 0 else _affordable_s(cost, _free_s(lead_s, streaming), LONGEST_WHOLE_S)
+        return _later(affordable_s, affordable_s, longest)
     if index > 0:
-        free_s = lead_s - streaming.target_buffer_ms / 1000 - cost.overhead_s
-    affordable_s = min(free_s / max(cost.rtf, 1e-3), LONGEST_WHOLE_S)
-    if affordable_s <= FIRST_MAX_S:
-        return Budget(FIRST_MIN_S, FIRST_MIN_S, FIRST_MAX_S, min(longest, SHORT_MAX_CHARS), Kind.CLAUSE)
-    return Budget(FIRST_MIN_S, affordable_s, affordable_s, longest, Kind.SENTENCE)
+        affordable_s = _affordable_s(startup, _free_s(lead_s, streaming), LONGEST_S)
+        return _later(min(STREAMED_TARGET_S, affordable_s), affordable_s, longest)
+    if crowded:
+        return _short(longest)
+    target_s = streaming.first_chunk_target_ms / 1000 * FIRST_START_SHARE
+    first_s = max(FIRST_MAX_S, _affordable_s(startup, target_s, FIRST_CLAUSE_MAX_S))
+    return Budget(FIRST_MIN_S, FIRST_MIN_S, first_s, longest, Kind.CLAUSE)
+
+
+def _free_s(lead_s: float, streaming: StreamingConfig) -> float:
+    """Seconds in which nothing needs to come."""
+    return lead_s - streaming.target_buffer_ms / 1000
+
+
+def _affordable_s(work: CostModel | None, free_s: float, longest_s: float) -> float:
+    """The longest segment, in seconds of audio up to `longest_s`, whose work fits into `free_s`; may be below 0."""
+    if work is None:
+        return longest_s
+    return min((free_s - work.overhead_s) / max(work.rtf, 1e-3), longest_s)
+
+
+def _later(target_s: float, max_s: float, longest: int) -> Budget:
+    """Whole sentences of `target_s` where as much as a first clause can be afforded, else as little as makes sense."""
+    if max_s <= FIRST_MAX_S:
+        return _short(longest)
+    return Budget(FIRST_MIN_S, target_s, max_s, longest, Kind.SENTENCE)
+
+
+def _short(longest: int) -> Budget:
+    """The shortest natural clause."""
+    return Budget(FIRST_MIN_S, FIRST_MIN_S, FIRST_MAX_S, min(longest, SHORT_MAX_CHARS), Kind.CLAUSE)
