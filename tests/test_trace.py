@@ -111,3 +111,9 @@ def test_the_first_outcome_stands(trace: Trace, clock: HandClock):
     trace.finish("cancelled")
 
     assert (trace.outcome, trace.error, trace.finished_ns) == ("failed", "the worker died", NS_PER_S)
+
+
+def test_what_ran_is_told_once_each_in_order_of_use(trace: Trace):
+    for runtime, decode in (("", ""), ("a", "windowed"), ("a", "windowed"), ("b", "whole"), ("a", "")):
+        trace.ran(runtime, decode)
+    assert (trace.runtime, trace.decode) == ("a,b", "windowed,whole")

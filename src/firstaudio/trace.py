@@ -26,6 +26,12 @@ def _no_stages() -> dict[Stage, int]:
 class Trace:
     """Times and counts of one utterance.
 
+    Attributes:
+        runtime: What executed the engine's steps, as the engine calls it ("openvino-cpu-bf16"), in order of use and
+            joined by commas; empty where the engine has nothing to tell.
+        decode: "windowed" or "whole", as it really was, joined likewise; empty where the engine has no windows.
+        failover: Who was asked for and could not speak, and why, as the header X-Failover tells it; None: nobody.
+
     A lane (its step) and the event loop (encoding, sending) write stage times at the same time; every other field has
     one writer.
     """
@@ -46,6 +52,9 @@ class Trace:
     num_chunks: int = 0
     num_segments: int = 0
     num_retries: int = 0
+    runtime: str = ""
+    decode: str = ""
+    failover: str | None = None
     outcome: Outcome | None = None
     error: str | None = None
 
@@ -65,6 +74,11 @@ class Trace:
     def add(self, name: Stage, duration_ns: int) -> None:
         """Add `duration_ns` to stage `name`."""
         self.stages_ns[name] += duration_ns  # no call in it: CPython lets no other thread in between
+
+    def ran(self, runtime: str, decode: str) -> None:
+        """Note what has just run; what is known already is not repeated, nothing adds nothing."""
+        self.runtime = _joined(self.runtime, runtime)
+        self.decode = _joined(self.decode, decode)
 
     def first_audio_sent(self) -> None:
         """Note that the first audio has just been handed to the client; later calls do nothing."""
@@ -88,3 +102,9 @@ class Trace:
         if self.finished_ns is None or not self.audio_s:
             return None
         return (self.finished_ns - self.accepted_ns) / 1e9 / self.audio_s
+
+
+def _joined(known: str, new: str) -> str:
+    if not new or new in known.split(","):
+        return known
+    return f"{known},{new}" if known else new

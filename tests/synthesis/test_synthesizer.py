@@ -394,7 +394,7 @@ async def test_a_killed_worker_strikes_one_stream_at_the_most_and_no_word_is_los
     clients = [asyncio.create_task(one_client()) for _ in range(8)]
     while one.statistics()["espeak"].num_steps < 60:  # noqa: ASYNC110 (there is no event for it)
         await asyncio.sleep(0.001)
-    os.kill(one._engines["espeak"].worker_pids()[0], signal.SIGKILL)
+    os.kill(one._roster["espeak"].engine.worker_pids()[0], signal.SIGKILL)
     endings = await asyncio.gather(*clients)
     for outcome, words in endings:
         assert words == (expected if outcome == "completed" else expected[: len(words)])

@@ -162,6 +162,7 @@ class StepScheduler:
         clock: Monotonic ns.
         priority: Earlier is served first; the default is the stream's deadline. Another order is for comparison in
             benchmarks only.
+        expected_first_step_s: Seconds of work before a stream's first audio, until measured.
     """
 
     def __init__(
@@ -171,6 +172,7 @@ class StepScheduler:
         expected_rtf: float,
         clock: Clock = now_ns,
         priority: Callable[[ScheduledStream], float] | None = None,
+        expected_first_step_s: float = 0.0,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -183,8 +185,8 @@ class StepScheduler:
         self._sequence = count()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._rtf = expected_rtf
-        self._first_step_s = 0.0
-        self._num_started = 0
+        self._first_step_s = expected_first_step_s
+        self._num_started = 1 if expected_first_step_s else 0  # an expectation counts as one that was seen
         self._num_steps = 0
         self._num_refused = 0
 
@@ -311,7 +313,7 @@ class StepScheduler:
     def _learn(self, work_s: float, audio_s: float, *, first: bool) -> None:
         """Keep the running figures."""
         if first:
-            self._num_started += 1  # while there are few, their mean: nothing was expected of the first step
+            self._num_started += 1  # while there are few, their mean
             self._first_step_s += max(RTF_SMOOTHING, 1 / self._num_started) * (work_s - self._first_step_s)
         else:
             self._rtf += RTF_SMOOTHING * min(1.0, audio_s) * (work_s / audio_s - self._rtf)

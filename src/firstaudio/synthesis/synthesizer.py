@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, Self
 
 from firstaudio.audio.chunk import Chunk
+from firstaudio.clock import now_ns
 from firstaudio.config import Config
 from firstaudio.engines.base import Engine, EngineInfo, Voice
 from firstaudio.engines.registry import create
@@ -20,26 +21,26 @@ from firstaudio.errors import (
     FirstaudioError,
     NotReadyError,
     RequestError,
-    UnknownLanguageError,
-    UnknownModelError,
-    UnknownVoiceError,
 )
-from firstaudio.synthesis.scheduler import ScheduledStream, SchedulerStatistics, StepScheduler
+from firstaudio.synthesis.casting import DEFAULT_MODEL_NAMES, Casting, cast
+from firstaudio.synthesis.roster import EngineStatus, Entry, Priority, Roster, failure_message
+from firstaudio.synthesis.scheduler import ScheduledStream, SchedulerStatistics
 from firstaudio.synthesis.utterance import MAX_SPEED, MIN_SPEED, Utterance
-from firstaudio.synthesis.work import EngineFigures, UtteranceWork
+from firstaudio.synthesis.work import UtteranceWork
 from firstaudio.trace import Outcome, Trace
+
+__all__ = ["DEFAULT_MODEL_NAMES", "Readiness", "SpeechStream", "Synthesizer"]
 
 logger = logging.getLogger(__name__)
 
-# Model names that existing clients send; each means: whatever engine is the default.
-DEFAULT_MODEL_NAMES = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
+Phase = Literal["starting", "ready", "failed", "draining", "closed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether requests can be served. `progress` is 0..1."""
+    """Whether requests can be served. `progress` is 0..1: the share of the engines' start that is done."""
 
-    state: Literal["starting", "ready", "failed", "draining", "closed"]
+    state: Phase
     progress: float
     message: str
 
@@ -51,46 +52,49 @@ class SpeechStream:
     Leaving the iterator early must go through `aclose` (or `async with`): the lane is then free within one step.
     A FirstaudioError raised by iteration ends the stream; what was yielded before stands, nothing is repeated.
 
+    With `engine.failover` on, an engine that fails before its first audio is replaced by the next one: until the first
+    chunk has come, `engine`, `voice` and `language` may change.
+
     Attributes:
+        asked: The utterance as it was asked for.
         trace: Times and counts of this utterance, with its outcome at the end.
         engine: Name of the engine that speaks.
         voice: Canonical voice id.
         language: BCP-47 tag.
         sample_rate: In Hz, of every chunk.
+        failed: Engines that have failed on this utterance, with the error's code.
     """
 
     def __init__(
         self,
+        asked: Utterance,
         chunks: ScheduledStream,
         trace: Trace,
-        engine: str,
+        casting: Casting,
         sample_rate: int,
-        utterance: Utterance,
         on_end: Callable[[SpeechStream], None],
+        on_failure: Callable[[SpeechStream], bool],
     ) -> None:
-        assert utterance.voice is not None
-        assert utterance.language is not None
-        self._chunks, self._on_end = chunks, on_end
-        self.trace = trace
-        self.engine, self.sample_rate = engine, sample_rate
-        self.voice, self.language = utterance.voice, utterance.language
+        self._on_end, self._on_failure = on_end, on_failure
+        self._past: list[ScheduledStream] = []
+        self._held = False
+        self.asked, self.trace, self.sample_rate = asked, trace, sample_rate
+        self.failed: dict[str, str] = {}
+        self._take(chunks, casting)
 
     def __aiter__(self) -> AsyncIterator[Chunk]:
         return self
 
     async def __anext__(self) -> Chunk:
         try:
-            return await self._chunks.__anext__()
+            return await self._next()
         except StopAsyncIteration:
-            self._end("completed")
+            if not self._held:
+                self._end("completed")
             raise
         except FirstaudioError as error:
             self._end("failed", error.message)
             raise
-        except Exception as error:
-            self._end("failed", repr(error))
-            logger.exception("request %s: the %s engine failed unexpectedly", self.trace.request_id, self.engine)
-            raise EngineError(f"the {self.engine} engine failed unexpectedly") from error
 
     async def __aenter__(self) -> Self:
         return self
@@ -98,15 +102,74 @@ class SpeechStream:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    def hold(self) -> None:
+        """Let the last chunk not be the end: `delivered` is, so that the trace knows when the client had everything."""
+        self._held = True
+
+    def delivered(self) -> None:
+        """Everything is said and has been handed over; for a stream that was held."""
+        self._end("completed")
+
+    def switch(self, chunks: ScheduledStream, casting: Casting) -> None:
+        """Go on with another engine; nothing has been heard of the one before."""
+        self._past.append(self._chunks)
+        self.trace.num_segments, self.trace.runtime, self.trace.decode = 0, "", ""
+        self._take(chunks, casting)
+
     async def aclose(self) -> None:
         """End the stream; returns when its lane and its engine's resources are free. Idempotent."""
-        self._end("cancelled")
-        await self._chunks.aclose()
+        ends_here = self._finish("cancelled")
+        try:
+            await self._chunks.aclose()
+            for chunks in self._past:
+                await chunks.closed.wait()
+        finally:
+            if ends_here:  # only now: until its step ended, the trace was still being written
+                self._on_end(self)
+
+    def _take(self, chunks: ScheduledStream, casting: Casting) -> None:
+        assert casting.utterance.voice is not None
+        assert casting.utterance.language is not None
+        self._chunks = chunks
+        self.engine = casting.entry.name
+        self.voice, self.language = casting.utterance.voice, casting.utterance.language
+        self.trace.engine, self.trace.voice, self.trace.failover = self.engine, self.voice, casting.failover
+
+    async def _next(self) -> Chunk:
+        """The next chunk; from another engine where this one fails before its first."""
+        while True:
+            try:
+                return await self._chunks.__anext__()
+            except (StopAsyncIteration, RequestError, ConfigError):
+                raise
+            except Exception as error:  # noqa: BLE001 -- an engine may raise anything; it is raised or logged
+                failure = self._failure(error)
+                self.failed[self.engine] = failure.code
+                if not self._may_switch() or not self._on_failure(self):
+                    raise failure from (None if failure is error else error)
+
+    def _may_switch(self) -> bool:
+        return self.trace.outcome is None and self.trace.first_chunk_ns is None
+
+    def _failure(self, error: Exception) -> EngineError:
+        """The error as the engine's; a mistake of its code goes to the log."""
+        if isinstance(error, EngineError):
+            return error
+        logger.error(
+            "request %s: the %s engine failed unexpectedly", self.trace.request_id, self.engine, exc_info=error
+        )
+        return EngineError(f"the {self.engine} engine failed unexpectedly")
 
     def _end(self, outcome: Outcome, error: str | None = None) -> None:
-        if self.trace.outcome is None:
-            self.trace.finish(outcome, error)
+        if self._finish(outcome, error):
             self._on_end(self)
+
+    def _finish(self, outcome: Outcome, error: str | None = None) -> bool:
+        """Close the trace; False when it was closed already."""
+        if self.trace.outcome is not None:
+            return False
+        self.trace.finish(outcome, error)
+        return True
 
 
 class Synthesizer:
@@ -119,86 +182,104 @@ class Synthesizer:
     """
 
     def __init__(
-        self,
-        config: Config,
-        engines: Mapping[str, Engine] | None = None,
-        priority: Callable[[ScheduledStream], float] | None = None,
+        self, config: Config, engines: Mapping[str, Engine] | None = None, priority: Priority | None = None
     ) -> None:
         self._config = config
-        self._engines = dict(engines) if engines is not None else {n: create(n, config) for n in config.engine.names}
+        self._roster = Roster(engines if engines is not None else {n: create(n, config) for n in config.engine.names})
         self._priority = priority
-        self._schedulers: dict[str, StepScheduler] = {}
-        self._figures: dict[str, EngineFigures] = {}
+        self._starting: dict[asyncio.Task[None], Entry] = {}
         self._streams: set[SpeechStream] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         self._listeners: list[Callable[[Trace], None]] = []
-        self._readiness = Readiness("starting", 0.0, "not started")
+        self._phase: Phase = "starting"
+        self._failure = ""
 
-    async def start(self, *, check_default_voice: bool = True) -> None:
-        """Start every engine; returns when all are ready.
+    async def start(self, *, check_default_voice: bool = True, wait_for_all: bool = False) -> None:
+        """Start every engine, all at the same time; returns when requests can be served.
+
+        That is when all are ready; with `engine.failover` on, when the first one is. The others go on starting, and new
+        utterances go to them as soon as they are ready; one that cannot start is reported, and the others serve.
 
         Args:
             check_default_voice: Whether it is an error that no engine has `config.engine.default_voice`; False where
                 nobody will ask for it.
+            wait_for_all: Whether to return only when every engine is ready or has failed, for a process that speaks
+                once and would never see a late engine.
 
         Raises:
-            EngineError: An engine cannot start.
+            EngineError: An engine cannot start; with `engine.failover` on, no engine can.
             ConfigError: An engine lacks something, or no engine has the default voice.
         """
-        for index, (name, engine) in enumerate(self._engines.items()):
-            self._readiness = Readiness("starting", index / len(self._engines), f"starting the {name} engine")
-            try:
-                await asyncio.to_thread(engine.start)
-            except Exception as error:
-                message = error.message if isinstance(error, FirstaudioError) else f"the {name} engine: {error!r}"
-                self._readiness = Readiness("failed", index / len(self._engines), message)
-                raise
-            info = engine.info
-            self._schedulers[name] = StepScheduler(
-                info.num_lanes, self._config.streaming, info.expected_rtf, priority=self._priority
-            )
-            self._figures[name] = EngineFigures(info)
-        if check_default_voice:
-            self._check_default_voice()
-        self._readiness = Readiness("ready", 1.0, "ready")
+        streaming, failover = self._config.streaming, self._config.engine.failover
+        self._starting = {
+            asyncio.create_task(entry.start(streaming, self._priority), name=f"start {entry.name}"): entry
+            for entry in self._roster
+        }
+        try:
+            await self._wait_for_engines(needs_all=not failover, wait_for_all=wait_for_all)
+            if check_default_voice:
+                self._check_default_voice()
+        except Exception as error:
+            self._failure = self._reason(error)
+            self._set_phase("failed")
+            raise
+        self._set_phase("ready")
+
+    async def settled(self) -> None:
+        """Wait until no engine is starting any more."""
+        if self._starting:
+            await asyncio.wait(self._starting)
 
     async def close(self, drain_s: float = 0.0) -> None:
         """Refuse new streams, let running ones finish for `drain_s` seconds, cancel the rest, stop the engines."""
-        self._readiness = Readiness("draining", 1.0, "shutting down")
+        self._phase = "draining"
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), drain_s)
         await asyncio.gather(*(stream.aclose() for stream in self._streams))
-        for scheduler in self._schedulers.values():
-            await scheduler.close()
-        for name, engine in self._engines.items():
+        await self.settled()  # a start cannot be called off
+        for entry in self._roster.ready():
+            await entry.scheduler.close()
+        for entry in self._roster:
             try:
-                await asyncio.to_thread(engine.close)
+                await asyncio.to_thread(entry.engine.close)
             except Exception:  # the others are closed all the same
-                logger.exception("the %s engine could not be closed", name)
-        self._readiness = Readiness("closed", 1.0, "closed")
+                logger.exception("the %s engine could not be closed", entry.name)
+        self._phase = "closed"
 
     @property
     def readiness(self) -> Readiness:
         """Whether `stream` may be called, and how far the start has come."""
-        return self._readiness
+        messages = {
+            "starting": str(self._roster) if self._starting else "not started",
+            "ready": str(self._roster),
+            "failed": self._failure,
+            "draining": "shutting down",
+            "closed": "closed",
+        }
+        progress = 1.0 if self._phase in ("draining", "closed") else self._roster.progress
+        return Readiness(self._phase, progress, messages[self._phase])
 
     @property
     def num_streams(self) -> int:
         """Streams that have not ended."""
         return len(self._streams)
 
+    def engine_statuses(self) -> Sequence[EngineStatus]:
+        """How far each engine has come, the default one first."""
+        return [entry.status for entry in self._roster]
+
     def infos(self) -> Sequence[EngineInfo]:
-        """Every engine that runs, the default one first."""
-        return [self._engines[name].info for name in self._schedulers]
+        """Every engine that is ready, the default one first."""
+        return [entry.engine.info for entry in self._roster.ready()]
 
     def voices(self) -> Sequence[tuple[str, Voice]]:
-        """(engine name, voice), aliases included; the default engine's first."""
-        return [(name, voice) for name in self._schedulers for voice in self._engines[name].voices()]
+        """(engine name, voice), aliases included, of the engines that are ready; the default engine's first."""
+        return [(entry.name, voice) for entry in self._roster.ready() for voice in entry.engine.voices()]
 
     def statistics(self) -> dict[str, SchedulerStatistics]:
-        """Figures of this moment, by engine name."""
-        return {name: scheduler.statistics() for name, scheduler in self._schedulers.items()}
+        """Figures of this moment, by name of the engines that are ready."""
+        return {entry.name: entry.scheduler.statistics() for entry in self._roster.ready()}
 
     def add_listener(self, listener: Callable[[Trace], None]) -> None:
         """Call `listener` on the event loop with each finished trace."""
@@ -216,74 +297,112 @@ class Synthesizer:
 
         Raises:
             RequestError: Before any work: EmptyTextError, UnknownModelError, UnknownVoiceError,
-                UnknownLanguageError, OverloadedError (with `retry_after_s`), NotReadyError, or RequestError for a
-                pitch or speed that the engine cannot do.
+                UnknownLanguageError, OverloadedError (with `retry_after_s`), NotReadyError, or RequestError for what
+                the engine cannot do (speed, pitch, decode, word times).
         """
         trace = trace or Trace(request_id=utterance.request_id)
         trace.num_characters = len(utterance.text)
         try:
-            name, resolved = self._resolve(utterance)
-            trace.engine, trace.voice = name, resolved.voice or ""
-            native_rate = self._engines[name].info.sample_rate
+            self._check(utterance)
+            casting = cast(utterance, self._roster, self._config)
+            trace.engine, trace.voice = casting.entry.name, casting.utterance.voice or ""
+            native_rate = casting.entry.engine.info.sample_rate
             rate = native_rate if output_rate is None else output_rate(native_rate)
-            work = UtteranceWork(
-                self._engines[name], resolved, self._config.streaming, self._figures[name], trace, rate
-            )
-            chunks = self._schedulers[name].open(work, work.remaining_s())
+            chunks = self._open(casting, trace, rate, trace.accepted_ns)
         except RequestError as error:
             trace.finish("refused", error.message)
             self._tell(trace)
             raise
-        stream = SpeechStream(chunks, trace, name, rate, resolved, self._on_end)
+        stream = SpeechStream(utterance, chunks, trace, casting, rate, self._on_end, self._fail_over)
         self._streams.add(stream)
         self._idle.clear()
         return stream
 
-    def _resolve(self, utterance: Utterance) -> tuple[str, Utterance]:
-        """The engine's name, and the utterance with the voice and language as that engine calls them."""
-        if self._readiness.state != "ready":
-            raise NotReadyError(f"the server is {self._readiness.state}: {self._readiness.message}; try again shortly")
-        if not utterance.text.strip():
-            raise EmptyTextError("the text is empty; send at least one word", param="input")
-        if not MIN_SPEED <= utterance.speed <= MAX_SPEED:
-            raise RequestError(f"speed must be {MIN_SPEED} to {MAX_SPEED}, got {utterance.speed:g}", param="speed")
-        name, voice, language = self._find_voice(utterance)
-        bounds = self._engines[name].info.pitch_range or (1.0, 1.0)
-        if not bounds[0] <= utterance.pitch <= bounds[1]:
-            raise RequestError(
-                f"the {name} engine does pitch {bounds[0]:g} to {bounds[1]:g}, got {utterance.pitch:g}", param="pitch"
-            )
-        return name, replace(utterance, voice=voice, language=language, engine=name)
+    # Starting.
+
+    async def _wait_for_engines(self, *, needs_all: bool, wait_for_all: bool) -> None:
+        """Return when enough engines are ready; raise the error of one that is needed and cannot start."""
+        waiting: set[asyncio.Task[None]] = set(self._starting)
+        while waiting:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for entry in map(self._starting.__getitem__, done):
+                if entry.error is not None:
+                    self._report(entry, entry.error, needed=needs_all)
+            if not (needs_all or wait_for_all) and self._roster.ready():
+                break
+        for task in waiting:
+            task.add_done_callback(self._late)
+        errors = [entry.error for entry in self._roster if entry.error is not None]
+        if not self._roster.ready():
+            raise errors[0]
+
+    def _late(self, task: asyncio.Task[None]) -> None:
+        """An engine has come to the end of its start while others serve."""
+        entry = self._starting[task]
+        if entry.error is not None:
+            self._report(entry, entry.error, needed=False)
+        else:
+            logger.info("the %s engine is ready: %s", entry.name, self._roster)
+
+    def _report(self, entry: Entry, error: Exception, *, needed: bool) -> None:
+        if needed:
+            raise error
+        logger.error("the %s engine cannot start, the others speak: %s", entry.name, failure_message(entry.name, error))
+
+    def _reason(self, error: Exception) -> str:
+        """Why the start has failed."""
+        names = [entry.name for entry in self._roster if entry.error is error]
+        return failure_message(names[0] if names else "default", error)
 
     def _check_default_voice(self) -> None:
         """Raise ConfigError where requests that name no voice could never be served."""
         try:
-            self._find_voice(Utterance(""))
+            cast(Utterance(""), self._roster, self._config)
         except RequestError as error:
-            message = f"engine.default_voice: {error.message}"
-            self._readiness = Readiness("failed", 1.0, message)
-            raise ConfigError(message) from error
+            raise ConfigError(f"engine.default_voice: {error.message}") from error
 
-    def _find_voice(self, utterance: Utterance) -> tuple[str, str, str]:
-        """(engine, voice, language): the engine that was asked for, else the first that has the voice."""
-        voice = utterance.voice or self._config.engine.default_voice
-        names = self._engine_names(utterance.engine)
-        first_error: RequestError | None = None
-        for name in names:
-            try:
-                return name, *self._engines[name].resolve(voice, utterance.language)
-            except (UnknownVoiceError, UnknownLanguageError) as error:
-                first_error = first_error or error
-        assert first_error is not None
-        raise first_error
+    def _set_phase(self, phase: Phase) -> None:
+        if self._phase == "starting":  # else it is being closed
+            self._phase = phase
 
-    def _engine_names(self, asked: str | None) -> list[str]:
-        if asked is None or asked in DEFAULT_MODEL_NAMES:
-            return list(self._schedulers)
-        if asked not in self._schedulers:
-            known = ", ".join([*self._schedulers, *DEFAULT_MODEL_NAMES])
-            raise UnknownModelError(f"no model {asked[:80]!r}; use one of {known}", param="model")
-        return [asked]
+    # Streams.
+
+    def _check(self, utterance: Utterance) -> None:
+        """Raise RequestError for what no engine could speak, or not now."""
+        if self._phase != "ready":
+            raise NotReadyError(f"the server is {self._phase}: {self.readiness.message}; try again shortly")
+        if not utterance.text.strip():
+            raise EmptyTextError("the text is empty; send at least one word", param="input")
+        if not MIN_SPEED <= utterance.speed <= MAX_SPEED:
+            raise RequestError(f"speed must be {MIN_SPEED} to {MAX_SPEED}, got {utterance.speed:g}", param="speed")
+
+    def _open(self, casting: Casting, trace: Trace, rate: int, waiting_since_ns: int) -> ScheduledStream:
+        """Line the utterance up at its engine. Raises OverloadedError."""
+        entry = casting.entry
+        work = UtteranceWork(
+            entry.engine,
+            casting.utterance,
+            self._config.streaming,
+            entry.figures,
+            trace,
+            rate,
+            waiting_since_ns=waiting_since_ns,
+        )
+        return entry.scheduler.open(work, work.remaining_s())
+
+    def _fail_over(self, stream: SpeechStream) -> bool:
+        """Let another engine speak, where that is wanted and one can; False leaves the failure to the listener."""
+        if not self._config.engine.failover:
+            return False
+        try:
+            casting = cast(stream.asked, self._roster, self._config, stream.failed)
+            chunks = self._open(casting, stream.trace, stream.sample_rate, now_ns())
+        except RequestError as error:
+            logger.warning("request %s: nobody can stand in: %s", stream.trace.request_id, error.message)
+            return False
+        logger.warning("request %s: %s speaks for %s", stream.trace.request_id, casting.entry.name, stream.engine)
+        stream.switch(chunks, casting)
+        return True
 
     def _on_end(self, stream: SpeechStream) -> None:
         self._streams.discard(stream)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from firstaudio.engines.base import Decode
+
 MIN_SPEED, MAX_SPEED = 0.25, 4.0
 
 
@@ -18,6 +20,9 @@ class Utterance:
         speed: 0.25 to 4.0.
         pitch: Factor; 1.0 is natural. The engine states its range (`EngineInfo.pitch_range`).
         engine: Engine name or model alias; None takes the default engine.
+        decode: "windowed" sends audio from within a segment, "whole" only whole segments; "auto" leaves it to the
+            engine and the configuration.
+        word_marks: Whether an engine without word times will not do.
         request_id: Goes through logs and traces.
     """
 
@@ -27,4 +32,6 @@ class Utterance:
     speed: float = 1.0
     pitch: float = 1.0
     engine: str | None = None
+    decode: Decode = "auto"
+    word_marks: bool = False
     request_id: str = ""

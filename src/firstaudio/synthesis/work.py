@@ -6,6 +6,7 @@ import logging
 import zlib
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from typing import Any
 
 from firstaudio.audio.chunk import Chunk
 from firstaudio.audio.rechunk import Rechunker
@@ -33,10 +34,16 @@ class EngineFigures:
 
     Args:
         info: The engine's; its expected figures hold until measured.
+
+    Attributes:
+        cost: Work for a whole segment.
+        startup: Work until the first chunk of a segment that is not given whole; None for an engine that expects none.
     """
 
     def __init__(self, info: EngineInfo) -> None:
         self.cost = CostModel(info.expected_rtf)
+        has_startup = info.expected_startup_s > 0 or info.expected_startup_rtf > 0
+        self.startup = CostModel(info.expected_startup_rtf, info.expected_startup_s) if has_startup else None
         self._rates: dict[str, SpeechRate] = {}
 
     def rate(self, voice: str) -> SpeechRate:
@@ -55,6 +62,7 @@ class UtteranceWork:
         trace: Stage times are added to it.
         output_rate: Sample rate of the chunks that come out, in Hz.
         clock: Monotonic ns.
+        waiting_since_ns: When it began to wait for a lane; None: when the request was accepted.
     """
 
     def __init__(
@@ -66,6 +74,7 @@ class UtteranceWork:
         trace: Trace,
         output_rate: int,
         clock: Clock = now_ns,
+        waiting_since_ns: int | None = None,
     ) -> None:
         assert utterance.voice is not None
         assert utterance.language is not None
@@ -73,6 +82,7 @@ class UtteranceWork:
         self._voice, self._language = utterance.voice, utterance.language
         self._figures, self._trace, self._clock = figures, trace, clock
         self._rate = figures.rate(utterance.voice)
+        self._whole = utterance.decode == "whole" or not config.incremental_generation
         self._segmenter = Segmenter(language=utterance.language, rate=self._rate, speed=utterance.speed)
         self._segmenter.feed(utterance.text)
         self._segmenter.finish()
@@ -80,12 +90,15 @@ class UtteranceWork:
         self._chunks: Iterator[Chunk] | None = None
         self._attempt = 0
         self._segment_audio_s = self._segment_work_s = 0.0
+        self._prepared: Any = None
+        self._prepare_s = 0.0
+        self._startup_s: float | None = None  # of the segment, once its first chunk is there
         self._pause_s: float | None = None
         self._stitcher = Stitcher(engine.info.sample_rate)
         self._resampler = ChunkResampler(engine.info.sample_rate, output_rate)
         self._rechunker = Rechunker(config.min_chunk_size_ms / 1000, config.max_chunk_size_ms / 1000)
         self._seed = zlib.crc32(utterance.text.encode("utf-8", "replace"))
-        self._waiting_since_ns = trace.accepted_ns
+        self._waiting_since_ns = trace.accepted_ns if waiting_since_ns is None else waiting_since_ns
         # The whole text is not looked at here: its first characters stand for the rest.
         sample = utterance.text[:SAMPLE_CHARS]
         self._s_per_char = self._rate.seconds(sample, utterance.speed) / len(sample)
@@ -155,12 +168,13 @@ class UtteranceWork:
     def _next_segment(self, lead_s: float, crowded: bool) -> Segment | None:
         """The next segment; only as much text as that needs is looked at. None at the end."""
         budget = plan_budget(
-            self._trace.num_segments,
+            0 if self._segment is None else self._segment.index + 1,
             lead_s,
             self._figures.cost,
             self._config,
-            incremental=self._engine.info.incremental,
+            incremental=self._engine.info.incremental and not self._whole,
             crowded=crowded,
+            startup=self._figures.startup,
         )
         return self._segmenter.next_segment(budget)
 
@@ -168,6 +182,7 @@ class UtteranceWork:
         """Give the segment to the engine; with whole segments asked for, also take all its audio."""
         assert self._segment is not None
         self._segment_audio_s = self._segment_work_s = 0.0
+        self._startup_s = None
         request = SpeakRequest(
             self._segment.text,
             self._voice,
@@ -175,13 +190,17 @@ class UtteranceWork:
             self._utterance.speed,
             self._utterance.pitch,
             key=(self._seed, self._segment.index, self._attempt),
+            decode=self._utterance.decode,
         )
+        begin_ns = self._clock()
         try:
             with self._trace.stage("phonemize"):
-                prepared = self._engine.prepare(request)
-            self._chunks = self._engine.steps(prepared)
+                self._prepared = self._engine.prepare(request)
+            self._chunks = self._engine.steps(self._prepared)
         except EngineError as error:
             self._retry_or_raise(error)
+        else:
+            self._prepare_s = (self._clock() - begin_ns) / NS_PER_S
 
     def _advance(self) -> list[Chunk]:
         """One engine step of the current segment."""
@@ -203,11 +222,19 @@ class UtteranceWork:
         """The engine's next chunk, None at the end of the segment; all of them at once if segments go whole."""
         assert self._chunks is not None
         begin_ns = self._clock()
-        if not self._config.incremental_generation and isinstance(self._chunks, Generator):
+        if self._whole and isinstance(self._chunks, Generator):
             self._chunks = iter(list(self._chunks))
         chunk = next(self._chunks, None)
         self._segment_work_s += (self._clock() - begin_ns) / NS_PER_S
+        if self._startup_s is None:
+            self._startup_s = self._prepare_s + self._segment_work_s
+        self._trace.ran(getattr(self._prepared, "runtime", ""), self._decode_ran())
         return chunk
+
+    def _decode_ran(self) -> str:
+        """How the segment was decoded, by the engine's own word where it has one."""
+        decode: str = getattr(self._prepared, "decode", "")
+        return decode or ("whole" if self._whole else "")
 
     def _retry_or_raise(self, error: EngineError) -> None:
         """Start the segment once more, where that can help and none of its audio is on its way."""
@@ -227,6 +254,8 @@ class UtteranceWork:
         self._spoken_chars = segment.original_span(0, len(segment.text))[1]
         self._rate.observe(segment.text, self._segment_audio_s, self._utterance.speed)
         self._figures.cost.observe(self._segment_audio_s, self._segment_work_s)
+        if self._figures.startup and self._startup_s is not None and self._decode_ran() != "whole":
+            self._figures.startup.observe(self._segment_audio_s, self._startup_s)
         self._pause_s = pause_s(segment.kind, self._utterance.speed)
 
     # Audio.

@@ -1,0 +1,152 @@
+"""`Roster`: the engines in their order, each at its own stage of starting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from firstaudio.config import StreamingConfig
+from firstaudio.engines.base import Engine, EngineInfo
+from firstaudio.errors import EngineError, FirstaudioError
+from firstaudio.synthesis.scheduler import ScheduledStream, StepScheduler
+from firstaudio.synthesis.work import EngineFigures
+
+Priority = Callable[[ScheduledStream], float]
+EngineState = Literal["starting", "ready", "failed"]
+
+FIRST_SEGMENT_S = 1.0  # of audio: what the first step of a stream that nobody has heard yet is expected to be about
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """How far one engine has come.
+
+    Attributes:
+        name: The engine's name.
+        state: Whether it can speak.
+        progress: Share of its start that is done, 0..1; an engine that tells none is at 0 until it is ready.
+        message: What it is doing, or why it cannot speak.
+    """
+
+    name: str
+    state: EngineState
+    progress: float
+    message: str
+
+
+class Entry:
+    """One engine, and once it is ready what its streams share.
+
+    Attributes:
+        name: As the configuration lists it.
+        engine: Started or not.
+        error: Why it could not start.
+    """
+
+    def __init__(self, name: str, engine: Engine) -> None:
+        self.name, self.engine = name, engine
+        self.error: Exception | None = None
+        self._scheduler: StepScheduler | None = None
+        self._figures: EngineFigures | None = None
+
+    @property
+    def state(self) -> EngineState:
+        """Whether it can speak."""
+        if self.error is not None:
+            return "failed"
+        return "starting" if self._scheduler is None else "ready"
+
+    @property
+    def scheduler(self) -> StepScheduler:
+        """Its lanes; of a ready engine only."""
+        assert self._scheduler is not None, f"the {self.name} engine is not ready"
+        return self._scheduler
+
+    @property
+    def figures(self) -> EngineFigures:
+        """What was measured of it; of a ready engine only."""
+        assert self._figures is not None, f"the {self.name} engine is not ready"
+        return self._figures
+
+    @property
+    def absence(self) -> str | None:
+        """Why it cannot be asked to speak, in a word; None when it can."""
+        if self.error is None:
+            return None if self.state == "ready" else "starting"
+        return self.error.code if isinstance(self.error, FirstaudioError) else EngineError.code
+
+    @property
+    def status(self) -> EngineStatus:
+        """How far it has come."""
+        if self.error is not None:
+            return EngineStatus(self.name, "failed", 0.0, failure_message(self.name, self.error))
+        if self.state == "ready":
+            return EngineStatus(self.name, "ready", 1.0, "ready")
+        return EngineStatus(self.name, "starting", *self._progress())
+
+    async def start(self, streaming: StreamingConfig, priority: Priority | None) -> None:
+        """Start the engine on a thread; a failure is kept in `error`, not raised."""
+        try:
+            await asyncio.to_thread(self.engine.start)
+            self._make_ready(self.engine.info, streaming, priority)
+        except Exception as error:  # noqa: BLE001 -- the boundary of this task: whoever asks reads `error`
+            self.error = error
+
+    def _make_ready(self, info: EngineInfo, streaming: StreamingConfig, priority: Priority | None) -> None:
+        first_step_s = info.expected_startup_s + info.expected_startup_rtf * FIRST_SEGMENT_S
+        self._figures = EngineFigures(info)
+        self._scheduler = StepScheduler(
+            info.num_lanes, streaming, info.expected_rtf, priority=priority, expected_first_step_s=first_step_s
+        )
+
+    def _progress(self) -> tuple[float, str]:
+        """What the engine tells of its start, where it tells anything."""
+        progress = getattr(self.engine, "progress", None)
+        return (0.0, f"starting the {self.name} engine") if progress is None else progress()
+
+
+class Roster:
+    """Every engine of a synthesizer, the preferred one first.
+
+    Args:
+        engines: By name, not started.
+    """
+
+    def __init__(self, engines: Mapping[str, Engine]) -> None:
+        self._entries = {name: Entry(name, engine) for name, engine in engines.items()}
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries.values())
+
+    def __getitem__(self, name: str) -> Entry:
+        return self._entries[name]
+
+    @property
+    def names(self) -> list[str]:
+        """Every name, in order."""
+        return list(self._entries)
+
+    def ready(self) -> list[Entry]:
+        """The engines that can speak now, in order."""
+        return [entry for entry in self if entry.state == "ready"]
+
+    @property
+    def progress(self) -> float:
+        """Share of the start of all engines that is done, 0..1."""
+        return sum(entry.status.progress for entry in self) / len(self._entries)
+
+    def __str__(self) -> str:
+        """Who speaks, who starts, who cannot: one line for people."""
+        absent = [entry.status for entry in self if entry.state != "ready"]
+        if not absent:
+            return "ready"
+        present = [entry.name for entry in self.ready()]
+        parts = [f"{' and '.join(present)} {'speaks' if len(present) == 1 else 'speak'}"] if present else []
+        return "; ".join([*parts, *(status.message for status in absent)])
+
+
+def failure_message(name: str, error: Exception) -> str:
+    """Why an engine cannot speak, in one sentence."""
+    return error.message if isinstance(error, FirstaudioError) else f"the {name} engine: {error!r}"
