@@ -1,10 +1,14 @@
 """What probes see while the engines start, when they have started, and when they cannot."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from firstaudio.config import Config, EngineConfig
 from firstaudio.engines.synthetic import SyntheticEngine
 from firstaudio.errors import EngineError
 
@@ -35,6 +39,9 @@ def test_health_shows_progress_until_the_engines_are_ready(tools: Any):
         engine.go.set()
         tools.eventually(lambda: running.get("/health").status == 200)
         assert running.get("/health").json["status"] == "ready"
+        assert running.get("/health").json["engines"] == [
+            {"name": "synthetic", "state": "ready", "progress": 1.0, "message": "ready"}
+        ]
         assert running.get("/ready").json["progress"] == 1.0
 
 
@@ -73,3 +80,46 @@ def test_an_engine_that_cannot_start_ends_the_server_with_exit_code_3(
         tools.eventually(lambda: running.server.should_exit)
         assert running.server.exit_code == 3
     assert "the weights are gone" in capfd.readouterr().err
+
+
+@contextmanager
+def started_with_failover(tools: Any, error: Exception | None = None) -> Iterator[tuple[Any, SlowStart]]:
+    """A server whose preferred engine, `slow`, waits to be told; and that engine."""
+    config: Config = replace(tools.settings(), engine=EngineConfig(failover=True, default_voice="alloy"))
+    slow = SlowStart(config, error)
+    try:
+        with tools.run(config, {"slow": slow, "quick": SyntheticEngine(config)}) as running:
+            yield running, slow
+            slow.go.set()
+    finally:
+        slow.go.set()
+
+
+def test_with_failover_the_server_speaks_while_the_preferred_engine_starts_and_then_with_that(
+    tools: Any, capfd: pytest.CaptureFixture[str]
+):
+    with started_with_failover(tools) as (running, slow):
+        report = running.get("/health").json
+        assert (report["status"], report["progress"]) == ("ready", 0.5)
+        assert [(engine["name"], engine["state"]) for engine in report["engines"]] == [
+            ("slow", "starting"),
+            ("quick", "ready"),
+        ]
+        for fields in ({}, {"stream": False}, {"stream_format": "sse"}, {"model": "slow"}):
+            headers = running.speak(**fields).headers
+            assert (headers["x-engine"], headers["x-failover"]) == ("quick", 'slow; reason="starting"')
+        slow.go.set()
+        tools.eventually(lambda: running.get("/health").json["progress"] == 1.0)
+        headers = running.speak().headers
+        assert (headers["x-engine"], headers["x-failover"]) == ("slow", None)
+    assert "firstaudio: quick speaks; starting the slow engine\n" in capfd.readouterr().err
+
+
+def test_with_failover_an_engine_that_cannot_start_is_listed_with_its_reason(tools: Any):
+    with started_with_failover(tools, EngineError("the weights are gone")) as (running, slow):
+        slow.go.set()
+        tools.eventually(lambda: running.get("/health").json["engines"][0]["state"] == "failed")
+        report = running.get("/health").json
+        assert report["engines"][0]["message"] == "the weights are gone"
+        assert (report["status"], report["message"]) == ("ready", "quick speaks; the weights are gone")
+        assert running.speak().headers["x-failover"] == 'slow; reason="engine_error"'

@@ -55,7 +55,7 @@ class Body:
 
 
 def test_openais_smallest_request_gets_openais_defaults():
-    expected = SpeechOrder("Hi", "tts-1", "alloy", None, 1.0, 1.0, "mp3", "audio", False, ())
+    expected = SpeechOrder("Hi", "tts-1", "alloy", None, 1.0, 1.0, "auto", "mp3", "audio", False, ())
     assert expected == order(model="tts-1", input="Hi", voice="alloy")
 
 
@@ -137,6 +137,8 @@ def test_the_utterance_carries_everything_that_the_synthesizer_needs():
         ({"stream": 1}, "stream"),
         ({"stream_format": "websocket"}, "stream_format"),
         ({"stream": False, "stream_format": "sse"}, "stream"),
+        ({"decode": "streamed"}, "decode"),
+        ({"decode": True}, "decode"),
         ({"word_timestamps": 1}, "word_timestamps"),
         ({"word_timestamps": True}, "word_timestamps"),
         ({"word_timestamps": True, "stream": False}, "word_timestamps"),
@@ -150,6 +152,12 @@ def test_a_wrong_field_is_named(fields: dict[str, Any], param: str):
     error = refusal(json.dumps({"input": "Hi", **fields}).encode())
     assert param == error.param
     assert param in error.message
+
+
+def test_what_the_synthesizer_must_know_reaches_it():
+    asked = order(input="Hi", decode="windowed", stream_format="sse", word_timestamps=True).utterance("id")
+    assert (asked.text, asked.decode, asked.word_marks, asked.request_id) == ("Hi", "windowed", True, "id")
+    assert order(input="Hi", decode=None).decode == "auto"
 
 
 def test_an_unknown_format_has_an_error_of_its_own_that_lists_the_formats():
@@ -238,7 +246,7 @@ JSON = st.recursive(
 )
 FIELDS = [
     "input", "text", "model", "voice", "language", "lang", "instructions", "response_format", "format", "speed",
-    "pitch", "stream_format", "stream", "word_timestamps", "other",
+    "pitch", "stream_format", "stream", "word_timestamps", "decode", "other",
 ]  # fmt: skip
 
 

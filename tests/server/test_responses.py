@@ -21,10 +21,11 @@ RATE = 24_000
 class FakeStream:
     """Yields chunks of 100 ms, then an end of the given kind."""
 
-    engine, voice, language, sample_rate = "fake", "größe", "en", RATE
+    voice, language, sample_rate = "größe", "en", RATE
 
     def __init__(self, num_chunks: int, error: Exception | None = None, *, cancelled: bool = False) -> None:
         self.trace = Trace()
+        self.engine, self.held = "fake", False
         self.num_read = self.num_closed = 0
         self.begun = asyncio.Event()
         self._num_chunks, self._error, self._cancelled = num_chunks, error, cancelled
@@ -37,12 +38,22 @@ class FakeStream:
         if self.num_read < self._num_chunks:
             self.num_read += 1
             self.begun.set()
+            self.engine = "second"  # the first one has failed before its first audio
+            self.trace.failover = 'fake; reason="engine_error"'
+            self.trace.ran("openvino-cpu", "windowed")
             return Chunk(np.full(RATE // 10, self.num_read, np.int16), RATE, words=(WordMark(0, 1, 0, 1),))
         if self._error:
             self.trace.finish("failed")
             raise self._error
-        self.trace.finish("cancelled" if self._cancelled else "completed")
+        if self._cancelled or not self.held:
+            self.trace.finish("cancelled" if self._cancelled else "completed")
         raise StopAsyncIteration
+
+    def hold(self) -> None:
+        self.held = True
+
+    def delivered(self) -> None:
+        self.trace.finish("completed")
 
     async def aclose(self) -> None:
         self.num_closed += 1
@@ -232,6 +243,29 @@ async def test_a_whole_response_longer_than_memory_comes_from_disk_unchanged():
 async def test_a_voice_of_any_name_fits_into_a_header():
     wire = await Wire().carry(streamed(FakeStream(1)))
     assert wire.header(b"x-voice") == b"gr%C3%B6%C3%9Fe"
+
+
+@pytest.mark.parametrize("make", [streamed, whole])
+async def test_headers_say_who_really_speaks_what_runs_and_who_was_passed_over(make: Any):
+    wire = await Wire().carry(make(FakeStream(1)))
+    names = (b"x-engine", b"x-runtime", b"x-decode", b"x-failover")
+    assert [wire.header(name) for name in names] == [
+        b"second",
+        b"openvino-cpu",
+        b"windowed",
+        b'fake; reason="engine_error"',
+    ]
+
+
+async def test_a_whole_response_is_complete_when_its_last_byte_was_sent():
+    stream = FakeStream(1)
+    outcomes: list[Any] = []
+
+    async def note(_: Wire) -> None:
+        outcomes.append(stream.trace.outcome)
+
+    await Wire(note).carry(whole(stream))
+    assert (outcomes, stream.trace.outcome) == ([None, None], "completed")
 
 
 async def test_many_ignored_fields_make_no_endless_header():

@@ -81,6 +81,12 @@ def test_headers_say_who_speaks_and_where_the_time_went(server: Any):
     assert names == [*expected, "ttfa"]
 
 
+def test_whole_segments_can_be_asked_for_and_are_said(server: Any):
+    windowed, whole = (server.speak(response_format="pcm", decode=decode) for decode in ("windowed", "whole"))
+    assert windowed.body == whole.body
+    assert (windowed.headers["x-decode"], whole.headers["x-decode"]) == (None, "whole")
+
+
 def test_audio_is_never_compressed(server: Any):
     reply = server.request(
         "POST", "/v1/audio/speech", b'{"input":"Hi","response_format":"pcm"}', accept_encoding="gzip, br"

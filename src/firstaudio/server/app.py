@@ -24,6 +24,9 @@ EXPOSED_HEADERS = (
     "X-Voice",
     "X-Language",
     "X-Sample-Rate",
+    "X-Runtime",
+    "X-Decode",
+    "X-Failover",
     "X-Ignored-Fields",
     "Retry-After",
 )

@@ -164,9 +164,24 @@ class SpeechServer(uvicorn.Server):
             self.exit_code = EXIT_CANNOT_START
             self.should_exit = True
         elif not self.should_exit:
-            gc.collect()
-            gc.freeze()  # what is here now stays; later collections, and their pauses, need not look at it
+            _freeze()
             _say(f"ready on {self._url}")
+            self._tell_of_absent_engines()
+
+    def _tell_of_absent_engines(self) -> None:
+        """Say which engines do not speak yet, or never will, though others do."""
+        synthesizer = self._service.synthesizer
+        states = {status.state for status in synthesizer.engine_statuses()}
+        if states != {"ready"}:
+            _say(synthesizer.readiness.message)
+        if "starting" in states:
+            self._service.settled.add_done_callback(lambda _: _freeze())
+
+
+def _freeze() -> None:
+    """Let what is here stay: later collections, and their pauses, need not look at it."""
+    gc.collect()
+    gc.freeze()
 
 
 def _say(message: str) -> None:

@@ -6,13 +6,14 @@ import asyncio
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from starlette.requests import Request
 
 from firstaudio.config import ServerConfig
+from firstaudio.engines.base import Decode
 from firstaudio.errors import (
     BodyTimeoutError,
     BodyTooLargeError,
@@ -60,6 +61,7 @@ _ALLOWED = {
     "format": _FORMAT,
     "speed": f"a number from {SPEED_RANGE[0]} to {SPEED_RANGE[1]}",
     "pitch": f"a number from {PITCH_RANGE[0]} to {PITCH_RANGE[1]}",
+    "decode": f"one of {', '.join(get_args(Decode))}",
     "stream_format": "audio or sse",
     "stream": "true or false",
     "word_timestamps": "true or false",
@@ -77,6 +79,7 @@ class SpeechOrder:
         language: BCP-47 tag; None takes the voice's own.
         speed: Factor.
         pitch: Factor.
+        decode: How segments are decoded.
         format: The audio format.
         delivery: Raw audio as it comes, events as they come, or everything at once.
         word_timestamps: Whether events carry word times.
@@ -89,6 +92,7 @@ class SpeechOrder:
     language: str | None
     speed: float
     pitch: float
+    decode: Decode
     format: FormatName
     delivery: Delivery
     word_timestamps: bool
@@ -103,6 +107,8 @@ class SpeechOrder:
             speed=self.speed,
             pitch=self.pitch,
             engine=self.model,
+            decode=self.decode,
+            word_marks=self.word_timestamps,
             request_id=request_id,
         )
 
@@ -154,6 +160,7 @@ def read_order(body: bytes, limits: ServerConfig) -> SpeechOrder:
         language=_merge(wish, "language", "lang"),
         speed=1.0 if wish.speed is None else wish.speed,
         pitch=1.0 if wish.pitch is None else wish.pitch,
+        decode=wish.decode or "auto",
         format=_merge(wish, "response_format", "format") or "mp3",
         delivery=delivery,
         word_timestamps=bool(wish.word_timestamps),

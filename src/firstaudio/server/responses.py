@@ -50,9 +50,6 @@ class SpeechResponse(Response, ABC):
             (b"content-type", media_type.encode("latin-1")),
             (b"cache-control", b"no-store, no-transform"),
             (b"x-accel-buffering", b"no"),  # nginx would hold the audio back
-            (b"x-engine", _header(stream.engine)),
-            (b"x-voice", _header(stream.voice)),
-            (b"x-language", _header(stream.language)),
             (b"x-sample-rate", str(sample_rate).encode()),
         ]
         if ignored_fields:
@@ -92,8 +89,22 @@ class SpeechResponse(Response, ABC):
 
     async def _start(self, send: Send, extra: Headers | None = None) -> None:
         timing = (b"server-timing", server_timing(self._trace))
-        headers = [*self._own_headers, timing, *(extra or [])]
+        headers = [*self._own_headers, *self._speakers(), timing, *(extra or [])]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    def _speakers(self) -> Headers:
+        """Who speaks and what runs: settled only when the first audio is there."""
+        stream, trace = self._stream, self._trace
+        headers = [
+            (b"x-engine", _header(stream.engine)),
+            (b"x-voice", _header(stream.voice)),
+            (b"x-language", _header(stream.language)),
+        ]
+        told = ((b"x-runtime", trace.runtime), (b"x-decode", trace.decode))
+        headers += [(name, _header(value)) for name, value in told if value]
+        if trace.failover is not None:
+            headers.append((b"x-failover", trace.failover.encode("ascii")))  # encoded where it was made
+        return headers
 
     async def _send(self, send: Send, message: Message) -> None:
         """Hand bytes to the transport; waits while the client reads too slowly."""
@@ -104,7 +115,7 @@ class SpeechResponse(Response, ABC):
     def _log(self) -> None:
         trace = self._trace
         logger.info(
-            "speech outcome=%s engine=%s voice=%s characters=%d audio_s=%.3f ttfa_ms=%s rtf=%s id=%s",
+            "speech outcome=%s engine=%s voice=%s characters=%d audio_s=%.3f ttfa_ms=%s rtf=%s%s id=%s",
             trace.outcome,
             trace.engine,
             trace.voice,
@@ -112,6 +123,7 @@ class SpeechResponse(Response, ABC):
             trace.audio_s,
             "-" if trace.ttfa_ms is None else f"{trace.ttfa_ms:.1f}",
             "-" if trace.rtf is None else f"{trace.rtf:.4f}",
+            "".join(f" {name}={value}" for name, value in _what_ran(trace) if value),
             trace.request_id,
         )
 
@@ -205,6 +217,7 @@ class WholeResponse(SpeechResponse):
     ) -> None:
         super().__init__(stream, media_type, sample_rate, ignored_fields)
         self._spool = spool
+        stream.hold()
 
     async def _deliver(self, send: Send) -> None:
         with self._spool as spool:
@@ -216,6 +229,7 @@ class WholeResponse(SpeechResponse):
                 file, num_bytes = await spool.finish()
             await self._start(send, [(b"content-length", str(num_bytes).encode())])
             await self._copy(send, file, num_bytes)
+            self._stream.delivered()
 
     async def _copy(self, send: Send, file: BinaryIO, num_bytes: int) -> None:
         for begin in range(0, num_bytes, READ_BYTES):
@@ -229,6 +243,10 @@ def server_timing(trace: Trace) -> bytes:
     parts = [f"{name};dur={ns / NS_PER_MS:.3f}" for name, ns in trace.stages_ns.items()]
     ttfa_ms = (trace.clock() - trace.accepted_ns) / NS_PER_MS
     return ", ".join([*parts, f"ttfa;dur={ttfa_ms:.3f}"]).encode()
+
+
+def _what_ran(trace: Trace) -> tuple[tuple[str, str | None], ...]:
+    return ("runtime", trace.runtime), ("decode", trace.decode), ("failover", trace.failover)
 
 
 async def _departure(receive: Receive) -> None:

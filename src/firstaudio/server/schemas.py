@@ -6,6 +6,8 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from firstaudio.engines.base import Decode
+
 FormatName = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 FORMAT_NAMES: tuple[FormatName, ...] = get_args(FormatName)
 SPEED_RANGE = (0.25, 4.0)
@@ -66,6 +68,13 @@ class SpeechRequest(BaseModel):
     format: FormatName | None = Field(None, description="Short for `response_format`.")
     speed: Speed | None = Field(None, description="Speaking rate; 1.0 is natural.")
     pitch: Pitch | None = Field(None, description="Pitch factor; 1.0 is natural. Not every engine can change it.")
+    decode: Decode | None = Field(
+        None,
+        description=(
+            "`windowed` sends audio from within a segment, `whole` only whole segments; `auto` (default) leaves it to "
+            "the engine and the configuration. `windowed` is refused where the engine cannot."
+        ),
+    )
     stream_format: Literal["audio", "sse"] | None = Field(
         None,
         description=(
@@ -145,13 +154,23 @@ class AudioError(BaseModel):
 SpeechEvent = Annotated[AudioDelta | AudioWords | AudioDone | AudioError, Field(discriminator="type")]
 
 
+class EngineHealth(BaseModel):
+    """Whether one engine can speak."""
+
+    name: str
+    state: Literal["starting", "ready", "failed"]
+    progress: float = Field(ge=0, le=1, description="Share of its start that is done.")
+    message: str = Field(description="What it is doing, or why it cannot speak.")
+
+
 class HealthReport(BaseModel):
     """Whether the server can speak."""
 
     status: Literal["starting", "ready", "failed", "draining", "closed"]
-    progress: float = Field(ge=0, le=1, description="Share of the start-up that is done.")
+    progress: float = Field(ge=0, le=1, description="Share of the start of all engines that is done.")
     message: str
     version: str
+    engines: list[EngineHealth] = Field(description="Every engine, the default one first.")
 
 
 class ServiceCard(BaseModel):
@@ -214,7 +233,7 @@ class Limits(BaseModel):
 
 
 class EngineEntry(BaseModel):
-    """One engine that runs."""
+    """One engine that is ready."""
 
     name: str
     description: str

@@ -27,7 +27,8 @@ class Service:
         synthesizer: The one door to speech.
         started_at: Seconds since 1970.
         failure: Why the engines could not start; None while they start and when they have.
-        startup: Ends when the engines are ready or `failure` is set; never raises.
+        startup: Ends when requests can be served or `failure` is set; never raises.
+        settled: Ends when, after that, no engine is starting any more; never raises.
     """
 
     def __init__(self, config: Config, synthesizer: Synthesizer) -> None:
@@ -36,12 +37,13 @@ class Service:
         self.started_at = int(time.time())
         self.failure: str | None = None
         self.startup = asyncio.create_task(self._start(), name="start engines")
+        self.settled = asyncio.create_task(self._settle(), name="wait for all engines")
         self._closing: asyncio.Task[None] | None = None
 
     def require_ready(self) -> None:
         """Raise NotReadyError while the engines are not there to be asked."""
         readiness = self.synthesizer.readiness
-        if readiness.state not in ("ready", "draining"):
+        if readiness.state not in ("ready", "draining") or not self.synthesizer.infos():
             raise NotReadyError(f"the server is {readiness.state}: {readiness.message}; GET /health shows the progress")
 
     async def close(self, drain_s: float = 0.0) -> None:
@@ -64,9 +66,14 @@ class Service:
             self.failure = repr(error)
             logger.exception("an engine could not start")
 
+    async def _settle(self) -> None:
+        await asyncio.wait([self.startup])
+        await self.synthesizer.settled()
+
     async def _close(self, drain_s: float) -> None:
         await self.startup
         await self.synthesizer.close(drain_s)
+        await self.settled
 
 
 def _load_encoders() -> None:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from firstaudio import __version__
 from firstaudio.server.problems import UNAVAILABLE_RETRY_S
-from firstaudio.server.schemas import HealthReport, ServiceCard
+from firstaudio.server.schemas import EngineHealth, HealthReport, ServiceCard
 from firstaudio.server.service import service_of
 
 router = APIRouter(tags=["health"])
@@ -39,7 +39,10 @@ async def show_service() -> ServiceCard:
 
 @router.get("/health", summary="Show health", responses=_NOT_READY)
 async def show_health(request: Request, response: Response) -> HealthReport:
-    """200 once the engines are ready, also while running streams are being finished; 503 with progress before."""
+    """200 once requests are served, also while running streams are being finished; 503 with progress before.
+
+    With `engine.failover` on, that is when the first engine is ready; `engines` tells of each.
+    """
     return _report(request, response, healthy=("ready", "draining"))
 
 
@@ -50,11 +53,19 @@ async def show_readiness(request: Request, response: Response) -> HealthReport:
 
 
 def _report(request: Request, response: Response, healthy: tuple[str, ...]) -> HealthReport:
-    readiness = service_of(request).synthesizer.readiness
+    synthesizer = service_of(request).synthesizer
+    readiness = synthesizer.readiness
     if readiness.state not in healthy:
         response.status_code = 503
         response.headers["Retry-After"] = str(UNAVAILABLE_RETRY_S)
     response.headers["Cache-Control"] = "no-store"
     return HealthReport(
-        status=readiness.state, progress=readiness.progress, message=readiness.message, version=__version__
+        status=readiness.state,
+        progress=readiness.progress,
+        message=readiness.message,
+        version=__version__,
+        engines=[
+            EngineHealth(name=engine.name, state=engine.state, progress=engine.progress, message=engine.message)
+            for engine in synthesizer.engine_statuses()
+        ],
     )

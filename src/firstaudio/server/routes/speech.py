@@ -14,7 +14,7 @@ from firstaudio.server.framing import EventFraming, Framing, RawFraming
 from firstaudio.server.openapi import SPEECH_OPERATION
 from firstaudio.server.order import SpeechOrder, read_body, read_order
 from firstaudio.server.responses import StreamedResponse, WholeResponse
-from firstaudio.server.service import Service, service_of
+from firstaudio.server.service import service_of
 from firstaudio.server.spool import Spool
 from firstaudio.synthesis.synthesizer import SpeechStream
 from firstaudio.trace import Trace
@@ -38,7 +38,6 @@ async def speak(request: Request) -> Response:
             order = _for_http_1_0(order)
     stream = service.synthesizer.stream(order.utterance(trace.request_id), trace, partial(output_rate, order.format))
     try:
-        _check_word_timing(service, order, stream)
         return _response(order, stream)
     except BaseException:
         await stream.aclose()
@@ -54,16 +53,6 @@ def _for_http_1_0(order: SpeechOrder) -> SpeechOrder:
             param="stream_format",
         )
     return replace(order, delivery="whole")
-
-
-def _check_word_timing(service: Service, order: SpeechOrder, stream: SpeechStream) -> None:
-    able = {info.name for info in service.synthesizer.infos() if info.word_timing}
-    if order.word_timestamps and stream.engine not in able:
-        raise RequestError(
-            f"the {stream.engine} engine knows no word times; leave word_timestamps out, or ask for a model of "
-            f"{', '.join(sorted(able)) or 'another server'}",
-            param="word_timestamps",
-        )
 
 
 def _response(order: SpeechOrder, stream: SpeechStream) -> Response:
