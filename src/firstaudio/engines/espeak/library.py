@@ -16,6 +16,8 @@ _CHARS_UTF8 = 1
 _POS_CHARACTER = 1
 _RATE, _PITCH = 1, 3  # espeak_PARAMETER
 _EVENT_LIST_TERMINATED, _EVENT_WORD = 0, 1
+_PHONEMES_IPA, _PHONEMES_TIE = 0x02, 0x80  # the character of the tie stands in bits 8 to 23
+TIE = "\u0361"  # joins the letters of one sound: a diphthong, an affricate
 CALLBACK_MS = 60  # smaller buffers do not make the callback come earlier: docs/log.md
 
 
@@ -85,6 +87,8 @@ class Espeak:
         self._lib.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_Voice))
         self._lib.espeak_Info.restype = ctypes.c_char_p
         self._lib.espeak_Info.argtypes = [ctypes.POINTER(ctypes.c_char_p)]
+        self._lib.espeak_TextToPhonemes.restype = ctypes.c_char_p
+        self._lib.espeak_TextToPhonemes.argtypes = [ctypes.POINTER(ctypes.c_void_p), ctypes.c_int, ctypes.c_int]
         self.sample_rate: int = self._lib.espeak_Initialize(
             _AUDIO_OUTPUT_SYNCHRONOUS, CALLBACK_MS, data.encode() or None, _DONT_EXIT
         )
@@ -138,15 +142,37 @@ class Espeak:
         Raises:
             ValueError: The library refuses the voice.
         """
-        if voice != self._voice:
-            if self._lib.espeak_SetVoiceByName(voice.encode()) != 0:
-                raise ValueError(f"espeak-ng has no voice {voice!r}")
-            self._voice = voice
+        self._set_voice(voice)
         self._lib.espeak_SetParameter(_RATE, rate, 0)
         self._lib.espeak_SetParameter(_PITCH, pitch, 0)
         self._on_audio = on_audio
         data = text.encode()
         self._lib.espeak_Synth(data, len(data) + 1, 0, _POS_CHARACTER, 0, _CHARS_UTF8, None, None)
+
+    def phonemize(self, text: str, voice: str) -> str:
+        """The sounds of a text in IPA, words separated by single spaces; punctuation is lost.
+
+        Args:
+            text: UTF-8 encodable, without NUL.
+            voice: Identifier or language tag.
+
+        Raises:
+            ValueError: The library refuses the voice.
+        """
+        self._set_voice(voice)
+        buffer = ctypes.create_string_buffer(text.encode())
+        place = ctypes.c_void_p(ctypes.addressof(buffer))
+        mode = _PHONEMES_IPA | _PHONEMES_TIE | ord(TIE) << 8
+        clauses = []
+        while place.value:  # each call reads one clause and moves the place behind it, to NULL at the end
+            clauses.append(self._lib.espeak_TextToPhonemes(ctypes.byref(place), _CHARS_UTF8, mode).decode())
+        return " ".join(" ".join(clauses).split())
+
+    def _set_voice(self, voice: str) -> None:
+        if voice != self._voice:
+            if self._lib.espeak_SetVoiceByName(voice.encode()) != 0:
+                raise ValueError(f"espeak-ng has no voice {voice!r}")
+            self._voice = voice
 
     def _synth_callback(self, wave: int | None, num_samples: int, events: Any) -> int:
         assert self._on_audio is not None

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +22,7 @@ STOP_TIMEOUT_S = 1.0
 
 @dataclass(eq=False, slots=True)
 class Job:
-    """One segment on one worker: frames that have arrived and not been taken."""
+    """One request on one worker: frames that have arrived and not been taken."""
 
     worker: WorkerProcess
     number: int
@@ -109,14 +110,21 @@ class WorkerProcess:
             return self._ready
 
     def speak(self, request: dict[str, Any]) -> Job:
-        """Begin a job. Raises EngineError."""
+        """Begin a job that gives audio. Raises EngineError."""
+        return self._begin(Kind.SPEAK, request)
+
+    def phonemize(self, texts: Sequence[str], voice: str) -> Job:
+        """Begin a job that gives a PHONEMES frame for each text. Raises EngineError."""
+        return self._begin(Kind.PHONEMIZE, {"texts": list(texts), "voice": voice})
+
+    def _begin(self, kind: Kind, request: dict[str, Any]) -> Job:
         payload = json.dumps(request).encode()
         with self._lock:
             while self._current is not None:
                 self._read()
             self._num_jobs += 1
             job = Job(self, self._num_jobs)
-            self._write(pack(Kind.SPEAK, job.number, payload))
+            self._write(pack(kind, job.number, payload))
             self._current = job
             return job
 

@@ -3,13 +3,15 @@
 Header: kind (u8), job (u32), payload length (u32), big-endian. Jobs count up from 1 on each worker; job 0 is the
 worker itself. The standard library alone is imported here, because a worker must start in milliseconds.
 
-    engine -> worker   SPEAK   JSON {text, voice, rate, pitch}
-                       CANCEL  empty; a job that has ended already ignores it
-    worker -> engine   READY   JSON {version, sample_rate, voices, variants}; job 0, once
-                       WORDS   (character, sample) u32 pairs, little-endian
-                       AUDIO   s16le PCM
-                       END     empty; also after a cancel
-                       ERROR   UTF-8 text; job 0: the worker cannot start
+    engine -> worker   SPEAK      JSON {text, voice, rate, pitch}
+                       PHONEMIZE  JSON {texts, voice}
+                       CANCEL     empty; a job that has ended already ignores it
+    worker -> engine   READY      JSON {version, sample_rate, voices, variants}; job 0, once
+                       WORDS      (character, sample) u32 pairs, little-endian
+                       AUDIO      s16le PCM
+                       PHONEMES   UTF-8 IPA; one frame for each of the texts
+                       END        empty; also after a cancel
+                       ERROR      UTF-8 text; job 0: the worker cannot start
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ class Kind(IntEnum):
     AUDIO = 5
     END = 6
     ERROR = 7
+    PHONEMIZE = 8
+    PHONEMES = 9
 
 
 class Frame(NamedTuple):

@@ -66,8 +66,22 @@ class Worker:
         while True:
             frame = self._jobs.get()
             if frame.job > self._cancelled:
-                self._speak(frame)
+                self._do(frame)
             self._write(pack(Kind.END, frame.job))
+
+    def _do(self, frame: Frame) -> None:
+        try:
+            if frame.kind is Kind.PHONEMIZE:
+                self._phonemize(frame)
+            else:
+                self._speak(frame)
+        except ValueError as error:
+            self._write(pack(Kind.ERROR, frame.job, str(error).encode()))
+
+    def _phonemize(self, frame: Frame) -> None:
+        request = json.loads(frame.payload)
+        spoken = (self._espeak.phonemize(text, request["voice"]) for text in request["texts"])
+        self._write(b"".join(pack(Kind.PHONEMES, frame.job, phonemes.encode()) for phonemes in spoken))
 
     def _speak(self, frame: Frame) -> None:
         job = frame.job
@@ -80,10 +94,7 @@ class Worker:
                 self._write(marks + (pack(Kind.AUDIO, job, pcm) if pcm else b""))
             return False
 
-        try:
-            self._espeak.speak(**json.loads(frame.payload), on_audio=on_audio)
-        except ValueError as error:
-            self._write(pack(Kind.ERROR, job, str(error).encode()))
+        self._espeak.speak(**json.loads(frame.payload), on_audio=on_audio)
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
