@@ -17,6 +17,7 @@ from firstaudio import __version__
 from firstaudio.cli.bench.app import app as bench_app
 from firstaudio.cli.bench.flags import spread
 from firstaudio.cli.doctor import doctor
+from firstaudio.cli.models import models_app
 from firstaudio.cli.say import say
 from firstaudio.cli.serve import serve
 from firstaudio.cli.sessions import sessions_app
@@ -54,6 +55,7 @@ app.command()(serve)
 app.command()(say)
 app.command()(voices)
 app.command()(doctor)
+app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
 app.add_typer(sessions_app, name="sessions")
 

@@ -1,0 +1,180 @@
+"""`firstaudio models build-shape`: a model of Kokoro's shape with random weights, where the real one cannot be had.
+
+It takes as long to run as the real one and speaks noise: for measuring and for trying an installation out.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from firstaudio.cli.models_options import ModelFolderOption, load_with_model, say
+from firstaudio.cli.options import ConfigOption
+from firstaudio.errors import ConfigError, FirstaudioError
+
+if TYPE_CHECKING:
+    from firstaudio.engines.kokoro.release import Role
+    from firstaudio.engines.kokoro.store import StoredFile
+
+ENVIRONMENT_FOLDER = ".shape-environment"
+READY_FILE = "firstaudio-ready"  # written when all packages are in
+PACKAGES = ("torch", "kokoro>=0.9.4", "onnx")
+SIZES, DIALECTS = ("full", "tiny"), ("tokens", "input_ids", "int_speed")
+STDERR = 2  # a descriptor: stdout is for data, and programs talk on theirs
+PROBE = "import torch, onnx, kokoro.istftnet"
+
+
+class BuildError(FirstaudioError):
+    """The model of random weights could not be built."""
+
+    code = "build_failed"
+
+
+def build_shape(
+    size: Annotated[
+        str, typer.Option(metavar="full|tiny", help="full: the published sizes; tiny: for tests of software.")
+    ] = "full",
+    dialect: Annotated[
+        str, typer.Option(metavar="tokens|input_ids|int_speed", help="Names and types of the inputs.")
+    ] = "tokens",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the weights.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write here; default: as `shape` in the folder of models.")
+    ] = None,
+    python: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="An interpreter that has torch, onnx and kokoro; default: one is made."),
+    ] = None,
+    config: ConfigOption = None,
+    model_folder: ModelFolderOption = None,
+) -> None:
+    """Build a model of Kokoro's shape with random weights: as slow as the real one, and it speaks noise.
+
+    Prints the two options that make the engine use it. Without --python a virtual environment is made beside the
+    models and torch and kokoro are installed into it, some 2 GB (more where pip's index has torch with CUDA).
+    """
+    from firstaudio.engines.kokoro.store import model_folder as folder_of
+
+    _check("--size", size, SIZES)
+    _check("--dialect", dialect, DIALECTS)
+    folder = folder_of(load_with_model(config, folder=model_folder).model)
+    interpreter = _given_python(python) if python else _own_python(folder)
+    options = ["--size", size, "--dialect", dialect, "--seed", str(seed)]
+    if output:
+        target = output.expanduser().absolute()
+        _build(interpreter, target, options)
+    else:
+        target = _build_and_install(interpreter, folder, options)
+    print(f"--kokoro-model {target / 'model.onnx'} --kokoro-voices {target / 'voices.bin'}")
+
+
+def _check(option: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise typer.BadParameter(f"{option} must be one of {', '.join(choices)}, got {value!r}")
+
+
+def _given_python(python: Path) -> Path:
+    """The interpreter that was named, if it has what is needed. Raises ConfigError."""
+    try:
+        found = subprocess.run([python, "-c", PROBE], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise ConfigError(f"cannot run {python}: {error.strerror}; name a Python interpreter") from error
+    if found.returncode:
+        reason = (found.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise ConfigError(f"{python} cannot import torch, onnx and kokoro ({reason}); {_install_hint(python)}")
+    return python
+
+
+def _own_python(folder: Path) -> Path:
+    """The interpreter of an environment of our own, made at the first time."""
+    from firstaudio.engines.kokoro.disk import locked, writing
+
+    environment = folder / ENVIRONMENT_FOLDER
+    python = environment / "bin" / "python"
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, "shape-environment", lambda: say("another process makes the environment; waiting")):
+        if not (environment / READY_FILE).exists():
+            _make_environment(environment, python)
+    return python
+
+
+def _make_environment(environment: Path, python: Path) -> None:
+    say(f"making an environment in {environment} and installing {', '.join(PACKAGES)}: some 2 GB, minutes")
+    remedy = f"install them yourself and name that interpreter with --python; {_install_hint(Path('PATH'))}"
+    _run([sys.executable, "-m", "venv", "--clear", str(environment)], f"cannot make {environment}; {remedy}")
+    _run([str(python), "-m", "pip", "install", "--progress-bar", "off", *PACKAGES], f"cannot install; {remedy}")
+    (environment / READY_FILE).touch()
+
+
+def _install_hint(python: Path) -> str:
+    return f"to install them: {python} -m pip install {' '.join(map(shlex.quote, PACKAGES))}"
+
+
+def _run(command: Sequence[str], failure: str) -> None:
+    """Run a program whose talk goes to stderr. Raises BuildError."""
+    if subprocess.run(command, stdout=STDERR, check=False).returncode:
+        raise BuildError(f"{failure} (its own words are above)")
+
+
+def _run_quietly(command: Sequence[str]) -> None:
+    """Run the builder; its warnings are shown only where it fails. Raises BuildError."""
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        print(ran.stderr, file=sys.stderr)
+        raise BuildError(f"the model could not be built (exit code {ran.returncode}); mend what is said above")
+
+
+def _build(python: Path, target: Path, options: Sequence[str]) -> None:
+    """Run the program that builds; on a copy of it, so that our folder's modules shadow no others."""
+    from firstaudio.engines import kokoro
+    from firstaudio.engines.kokoro.disk import writing
+
+    say("building the model; the full one takes about a minute and 3 GB of memory")
+    with tempfile.TemporaryDirectory() as temporary:
+        with writing(target):
+            target.mkdir(parents=True, exist_ok=True)
+            program = shutil.copy(Path(kokoro.__file__).with_name("shape_model.py"), temporary)
+        _run(
+            [str(python), str(program), str(target), *options], "the model could not be built; mend what is said above"
+        )
+
+
+def _build_and_install(python: Path, folder: Path, options: Sequence[str]) -> Path:
+    """Build beside, then put the files into the folder of models, the manifest last."""
+    from firstaudio.engines.kokoro.disk import locked, writing
+    from firstaudio.engines.kokoro.store import SHAPE, Manifest, write_manifest
+
+    target = folder / SHAPE
+    with writing(folder):
+        target.mkdir(parents=True, exist_ok=True)
+    with locked(folder, SHAPE, lambda: say("another process builds it; waiting")):
+        building = target / ".building"
+        _build(python, building, options)
+        with writing(folder):
+            (target / "manifest.json").unlink(missing_ok=True)  # the files that it lists are about to change
+            files = tuple(_install(building / name, target, options) for name in ("model.onnx", "voices.bin"))
+            write_manifest(target, Manifest(SHAPE, "Apache-2.0", files))
+            building.rmdir()
+    return target
+
+
+def _install(built: Path, target: Path, options: Sequence[str]) -> StoredFile:
+    from firstaudio.engines.kokoro.disk import put_in_place, sha256_of
+    from firstaudio.engines.kokoro.pull import now
+    from firstaudio.engines.kokoro.store import StoredFile
+
+    path = target / built.name
+    put_in_place(built, path)
+    role: Role = "model" if path.suffix == ".onnx" else "voices"
+    variant = options[1] if role == "model" else ""
+    source = f"built: shape_model.py {' '.join(options)}"
+    return StoredFile(path.name, role, variant, path.stat().st_size, sha256_of(path), source, now())
