@@ -7,7 +7,9 @@ import pytest
 
 from firstaudio.cli import embedded as module
 from firstaudio.cli.embedded import embedded
-from firstaudio.config import Config, EngineConfig
+from firstaudio.config import Config, EngineConfig, SyntheticConfig
+from firstaudio.engines.synthetic import SyntheticEngine
+from firstaudio.synthesis.utterance import Utterance
 
 
 def test_an_interrupt_while_the_loop_starts_ends_the_block_and_leaves_no_thread(monkeypatch):
@@ -23,3 +25,23 @@ def test_an_interrupt_while_the_loop_starts_ends_the_block_and_leaves_no_thread(
         pytest.fail("the block must not begin")
     assert threading.active_count() == threads
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_embedded_synthesizer_waits_for_the_preferred_engine_though_another_could_speak():
+    config = Config(engine=EngineConfig(failover=True), synthetic=SyntheticConfig(ttfa_ms=0.0, rtf=0.0))
+    other_is_ready = threading.Event()
+
+    class Preferred(SyntheticEngine):
+        def start(self):
+            assert other_is_ready.wait(10)
+
+    class Other(SyntheticEngine):
+        def start(self):
+            other_is_ready.set()
+
+    with (
+        embedded(config, {"preferred": Preferred(config), "other": Other(config)}) as synthesizer,
+        synthesizer.speak(Utterance("Hello.")) as speech,
+    ):
+        assert next(speech)
+        assert speech.stream.engine == "preferred"

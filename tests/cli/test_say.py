@@ -133,6 +133,29 @@ def test_a_file_holds_the_whole_speech(run):
     }
 
 
+def test_whole_segments_can_be_asked_for_and_are_told(run):
+    figures = json.loads(run("say", TEXT, "-o", "speech.wav", "--decode", "whole", "--json").stdout)
+    result = run("say", TEXT, "-o", "speech.wav", "--decode", "whole")
+
+    assert (figures["runtime"], figures["decode"], figures["failover"]) == ("", "whole", None)
+    assert result.stderr.endswith(", synthetic af_heart whole -> speech.wav\n")
+
+
+def test_a_decode_that_does_not_exist_is_a_usage_error(run):
+    assert run("say", TEXT, "-o", "speech.wav", "--decode", "half").exit_code == 2
+    assert not Path("speech.wav").exists()
+
+
+def test_an_engine_that_cannot_start_is_stood_in_for_and_that_is_told(run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FIRSTAUDIO_ENGINE_NAMES", "espeak,synthetic")
+    monkeypatch.setenv("FIRSTAUDIO_ENGINE_FAILOVER", "true")
+    monkeypatch.setenv("FIRSTAUDIO_ESPEAK_LIBRARY", "nowhere.so")
+    result = run("say", TEXT, "-o", "speech.wav")
+
+    assert result.exit_code == 0
+    assert result.stderr.endswith(', synthetic af_heart -> speech.wav, in the place of espeak; reason="engine_error"\n')
+
+
 def test_figures_are_talk(run):
     result = run("say", TEXT, "-o", "speech.flac")
 

@@ -38,6 +38,20 @@ def test_flags_reach_the_server_and_its_exit_code_is_ours(run, served):
     assert result.exit_code == 3
 
 
+def test_engines_have_a_short_flag_of_the_same_meaning(run, served):
+    for flag in ("--engine", "--engine-names"):
+        run("serve", flag, "synthetic,espeak")
+
+    assert [config.engine.names for config in served] == [("synthetic", "espeak")] * 2
+
+
+def test_the_short_and_the_long_flag_of_the_engines_are_not_given_together(run, served):
+    result = run("serve", "--engine", "espeak", "--engine-names", "espeak")
+
+    assert (result.exit_code, served) == (2, [])
+    assert result.stderr == "firstaudio: --engine is short for --engine-names; give only one of them\n"
+
+
 def test_a_flag_wins_over_the_environment_and_over_the_file(run, served, monkeypatch, tmp_path):
     file = tmp_path / "firstaudio.toml"
     file.write_text("[server]\nhost = '::1'\nport = 1\nlog_level = 'error'\n")

@@ -78,7 +78,9 @@ class EmbeddedSynthesizer:
 def embedded(
     config: Config, engines: Mapping[str, Engine] | None = None, *, check_default_voice: bool = True
 ) -> Iterator[EmbeddedSynthesizer]:
-    """Start the engines; stop them when the block is left.
+    """Start the engines and wait for all of them; stop them when the block is left.
+
+    With `engine.failover` on, one that cannot start is reported in the log, and the others speak.
 
     Args:
         config: The whole configuration.
@@ -95,7 +97,7 @@ def embedded(
         synthesizer = Synthesizer(config, engines)
         try:
             try:
-                portal.call(partial(synthesizer.start, check_default_voice=check_default_voice))
+                portal.call(partial(synthesizer.start, check_default_voice=check_default_voice, wait_for_all=True))
             except EngineError as error:
                 raise NotReadyError(f"cannot start: {error.message}; firstaudio doctor tells more") from error
             except ConfigError as error:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -67,6 +67,9 @@ class Figures:
         language: BCP-47 tag.
         output: Where the speech went.
         format: A key of `FORMATS`; None when only played.
+        runtime: What ran the engine's model; empty where the engine has none.
+        decode: "windowed" or "whole", as it was; empty where the engine has no windows.
+        failover: Who should have spoken and could not, with the reason; None: nobody.
     """
 
     ttfa_ms: float | None
@@ -78,6 +81,9 @@ class Figures:
     language: str
     output: str
     format: str | None
+    runtime: str
+    decode: str
+    failover: str | None
 
     @classmethod
     def of(cls, speech: Speech, target: Target, num_characters: int) -> Figures:
@@ -94,6 +100,9 @@ class Figures:
             language=stream.language,
             output=str(target),
             format=None if target.output is None else target.format,
+            runtime=stream.trace.runtime,
+            decode=stream.trace.decode,
+            failover=stream.trace.failover,
         )
 
     def __str__(self) -> str:
@@ -102,7 +111,8 @@ class Figures:
             f"TTFA {self.ttfa_ms:.1f} ms" if self.ttfa_ms is not None else "no audio",
             f"audio {self.audio_s:.2f} s",
             *([f"RTF {self.rtf:.4f}"] if self.rtf is not None else []),
-            f"{self.engine} {self.voice} -> {self.output}",
+            " ".join(filter(None, [self.engine, self.voice, self.runtime, self.decode, "->", self.output])),
+            *([f"in the place of {self.failover}"] if self.failover else []),
         ]
         return ", ".join(parts)
 
@@ -125,6 +135,10 @@ def say(
         ),
     ] = None,
     engine: EngineOption = None,
+    decode: Annotated[
+        Literal["auto", "windowed", "whole"],  # `Decode`, whose module loads numpy
+        typer.Option(help="Send audio from within a segment, or only whole ones; auto: as configured."),
+    ] = "auto",
     play: Annotated[bool, typer.Option("--play", help="Play it; what happens anyway without -o.")] = False,
     config: ConfigOption = None,
     json_: JsonOption = False,
@@ -143,7 +157,7 @@ def say(
     from firstaudio.synthesis.utterance import Utterance
 
     target = Target(output, choose_format(format_, output), plays=play or output is None)
-    utterance = Utterance(read_text(text), voice, lang, speed, pitch, engine)
+    utterance = Utterance(read_text(text), voice, lang, speed, pitch, engine, decode)
     # Whatever loads slowly or may be missing comes before the clock starts.
     make_encoder(target.format, PRELOAD_RATE)
     if target.plays:

@@ -10,6 +10,9 @@ import typer
 
 from firstaudio.cli.options import ConfigOption
 from firstaudio.config import Setting, load, settings, show
+from firstaudio.errors import ConfigError
+
+ENGINES = "engine.names"  # the setting that has a second, shorter flag
 
 
 def serve(**options: Any) -> None:
@@ -24,7 +27,12 @@ def serve(**options: Any) -> None:
 
 
 def _given_flags(options: dict[str, Any]) -> dict[str, Any]:
-    return {setting.key: options[_parameter_name(setting)] for setting in settings()}
+    given = {setting.key: options[_parameter_name(setting)] for setting in settings()}
+    if options["engine"] is not None:
+        if given[ENGINES] is not None:
+            raise ConfigError("--engine is short for --engine-names; give only one of them")
+        given[ENGINES] = options["engine"]
+    return given
 
 
 def _parameter_name(setting: Setting) -> str:
@@ -32,9 +40,11 @@ def _parameter_name(setting: Setting) -> str:
 
 
 def _parameters() -> Iterator[inspect.Parameter]:
-    """What typer reads: the two options of this command, then one option per setting."""
+    """What typer reads: the options of this command, then one option per setting."""
     yield _keyword("config", ConfigOption, None)
     yield _keyword("show_config", bool, typer.Option(False, "--show-config", help="Print the settings and exit."))
+    short = typer.Option(None, "--engine", metavar="A,B,...", help="Short for --engine-names.", show_default=False)
+    yield _keyword("engine", str | None, short)
     for setting in settings():
         yield _keyword(_parameter_name(setting), *_option(setting))
 
