@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,3 +49,8 @@ def test_making_an_application_starts_nothing(tools: Any):
 def test_an_engine_that_does_not_exist_is_a_configuration_error():
     with pytest.raises(ConfigError, match="no engine 'nothing'"):
         module.create_app(Config(engine=EngineConfig(names=("nothing",))))
+
+
+@pytest.mark.parametrize("name", module.EXPOSED_HEADERS)
+def test_every_header_that_pages_may_read_is_explained(name: str):
+    assert f"`{name}`" in (Path(__file__).parents[2] / "docs" / "api.md").read_text()
