@@ -197,6 +197,7 @@ class _Part:
         """Append."""
         with writing(self._path.parent, self._wanted.num_bytes - self.num_bytes):
             self._file.write(data)
+            self._file.flush()  # a process that is killed leaves what it counted
         self._sum.update(data)
         self.num_bytes += len(data)
 

@@ -6,6 +6,7 @@ spaCy to tell "to read" from "has read". What the lexicon lacks is said by espea
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import re
 import sys
@@ -165,6 +166,4 @@ def _is_there(name: str) -> bool:
 
 def _has_spacy_model() -> bool:
     """Asked exactly as misaki asks, which downloads the model where the answer is no."""
-    import spacy.util
-
-    return bool(spacy.util.is_package(SPACY_MODEL))
+    return bool(importlib.import_module("spacy.util").is_package(SPACY_MODEL))

@@ -255,7 +255,8 @@ def _written(shares: Mapping[str, float]) -> str:
 
 def _row(styles: Styles, num_tokens: int) -> Styles:
     first = 0 if len(styles) >= _ROWS_COUNTED_FROM_ZERO else 1
-    return styles[min(num_tokens - first, len(styles) - 1)][None]
+    row: Styles = styles[min(num_tokens - first, len(styles) - 1)][None]
+    return row
 
 
 def _sum(rows: Iterable[Styles]) -> Styles:

@@ -1,0 +1,213 @@
+"""The cut files on disk, beside the manifest that vouches for them.
+
+<model folder>/pieces/<first digits of the source's SHA-256>-<version of the cut>/
+    front.onnx source.onnx generator.onnx window.onnx tail.onnx norms.npz
+    manifest.json       written last: without it, nothing in the folder is used
+    statistics/         what `optimize` measured of each voice
+    fidelity.json       its verdict
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstaudio.engines.kokoro.disk import atomic_write, locked, sha256_of, writing
+from firstaudio.errors import ConfigError
+
+if TYPE_CHECKING:
+    from firstaudio.engines.kokoro.surgery.anchors import Anchors
+    from firstaudio.engines.kokoro.surgery.cut import Cut
+
+logger = logging.getLogger(__name__)
+
+CUT_VERSION = 1
+MANIFEST = "manifest.json"
+NAMES = ("front", "source", "generator", "window", "tail")
+HASH_DIGITS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class NormParameters:
+    """What turns statistics into the input `affine` of the window piece; one row for each channel of each norm.
+
+    Attributes:
+        scale: Learned factors, shape (num_channels,).
+        bias: Learned offsets, shape (num_channels,).
+        epsilon: Added to the variances, shape (num_channels,).
+    """
+
+    scale: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    epsilon: NDArray[np.float32]
+
+    def affine(self, statistics: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Factor and offset of each channel, shape (1, num_channels, 2).
+
+        Args:
+            statistics: Mean and variance, shape (num_channels, 2).
+        """
+        mean, variance = statistics[:, 0], statistics[:, 1]
+        factor = self.scale / np.sqrt(variance + self.epsilon)
+        return np.stack([factor, self.bias - mean * factor], axis=1)[None].astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """A cut model.
+
+    Attributes:
+        folder: Where the files lie.
+        sha256: Of the source file.
+        noise: What the source wants, by input: distribution, fixed and per_half_frame sizes, as in `surgery.cut.Noise`.
+        anchors: What was found where.
+        norms: Parameters of the generator's norms.
+    """
+
+    folder: Path
+    sha256: str
+    noise: dict[str, dict[str, Any]]
+    anchors: dict[str, Any]
+    norms: NormParameters
+
+    def path(self, name: str) -> Path:
+        """The file of one piece."""
+        return self.folder / f"{name}.onnx"
+
+
+def pieces_of(model: Path, folder: Path) -> Pieces:
+    """The pieces of `model`, cut now unless they are there.
+
+    Args:
+        model: An ONNX file.
+        folder: Holds the pieces of every model, each in a folder of its own.
+
+    Raises:
+        AnchorError: The file cannot be cut.
+        ConfigError: It cannot be read, or there is no room for the pieces.
+    """
+    try:
+        sha256 = sha256_of(model)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the model {model}: {error.strerror}; set kokoro.model to an ONNX file"
+        ) from error
+    target = folder / f"{sha256[:HASH_DIGITS]}-{CUT_VERSION}"
+    found = _read(target)
+    if found is not None:
+        return found
+    with _alone_with(target) as place:
+        found = _read(place)  # somebody else may have cut it while we waited
+        if found is None:
+            _cut_into(model, sha256, place)
+            found = _read(place)
+    assert found is not None
+    return found
+
+
+def _read(folder: Path) -> Pieces | None:
+    """What the manifest vouches for; None where there is none, or a file is not as it says."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        whole = all((folder / name).stat().st_size == size for name, size in manifest["files"].items())
+        with np.load(folder / "norms.npz") as file:
+            norms = NormParameters(file["scale"], file["bias"], file["epsilon"])
+        if whole:
+            return Pieces(folder, manifest["sha256"], manifest["noise"], manifest["anchors"], norms)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError) as error:
+        logger.warning("the pieces in %s are not usable (%s) and are made again", folder, error)
+        return None
+    logger.warning("the pieces in %s are not whole and are made again", folder)
+    return None
+
+
+@contextmanager
+def _alone_with(target: Path) -> Iterator[Path]:
+    """Hold the lock of `target`; where its place cannot be written, a folder of this process takes its place."""
+    with ExitStack() as stack:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            wait = partial(logger.info, "another process is cutting the model: waiting for it")
+            stack.enter_context(locked(target.parent, target.name, wait))
+        except OSError as error:
+            yield _temporary(target, error)
+            return
+        yield target
+
+
+def _temporary(target: Path, error: OSError) -> Path:
+    """A folder that goes when the process does."""
+    import atexit
+
+    folder = Path(tempfile.mkdtemp(prefix="firstaudio-pieces-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    logger.warning(
+        "%s cannot be written (%s): the model is cut for this process only; set model.folder to a writable folder",
+        target.parent,
+        error.strerror,
+    )
+    return folder / target.name
+
+
+def _cut_into(model: Path, sha256: str, target: Path) -> None:
+    """Cut beside `target` and rename, so that what is there is whole. Raises AnchorError or ConfigError."""
+    from firstaudio.engines.kokoro.surgery.anchors import find_anchors
+    from firstaudio.engines.kokoro.surgery.cut import cut
+    from firstaudio.engines.kokoro.surgery.graph import Graph
+
+    graph = Graph.load(model)
+    anchors = find_anchors(graph)
+    parts = cut(graph, anchors)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    size = sum(piece.ByteSize() for piece in parts.pieces.values())
+    with writing(target.parent, size), _beside(target) as beside:
+        for name, piece in parts.pieces.items():
+            (beside / f"{name}.onnx").write_bytes(piece.SerializeToString())
+        _write_norms(beside / "norms.npz", parts.norms)
+        atomic_write(beside / MANIFEST, json.dumps(_manifest(model, sha256, anchors, parts, beside), indent=2).encode())
+        shutil.rmtree(target, ignore_errors=True)
+        beside.replace(target)
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """An empty folder next to `target`, gone afterwards unless it was renamed."""
+    folder = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=target.parent))
+    folder.chmod(0o755)  # mkdtemp's 0700 would lock other users out of a shared folder
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _manifest(model: Path, sha256: str, anchors: Anchors, parts: Cut, folder: Path) -> dict[str, Any]:
+    return {
+        "sha256": sha256,
+        "source": str(model),
+        "cut_version": CUT_VERSION,
+        "anchors": asdict(anchors),
+        "noise": {name: asdict(want) for name, want in parts.noise.items()},
+        "files": {path.name: path.stat().st_size for path in sorted(folder.iterdir())},
+    }
+
+
+def _write_norms(path: Path, norms: list[Any]) -> None:
+    np.savez(
+        path,
+        scale=np.concatenate([norm.scale for norm in norms]),
+        bias=np.concatenate([norm.bias for norm in norms]),
+        epsilon=np.concatenate([np.full(norm.num_channels, norm.epsilon, np.float32) for norm in norms]),
+    )
