@@ -109,7 +109,7 @@ def _own_python(folder: Path) -> Path:
 
 def _make_environment(environment: Path, python: Path) -> None:
     say(f"making an environment in {environment} and installing {', '.join(PACKAGES)}: some 2 GB, minutes")
-    remedy = f"install them yourself and name that interpreter with --python; {_install_hint(Path('PATH'))}"
+    remedy = f"name an interpreter that has them with --python; {_install_hint(Path('PATH'))}"
     _run([sys.executable, "-m", "venv", "--clear", str(environment)], f"cannot make {environment}; {remedy}")
     _run([str(python), "-m", "pip", "install", "--progress-bar", "off", *PACKAGES], f"cannot install; {remedy}")
     (environment / READY_FILE).touch()
@@ -143,9 +143,7 @@ def _build(python: Path, target: Path, options: Sequence[str]) -> None:
         with writing(target):
             target.mkdir(parents=True, exist_ok=True)
             program = shutil.copy(Path(kokoro.__file__).with_name("shape_model.py"), temporary)
-        _run(
-            [str(python), str(program), str(target), *options], "the model could not be built; mend what is said above"
-        )
+        _run_quietly([str(python), str(program), str(target), *options])
 
 
 def _build_and_install(python: Path, folder: Path, options: Sequence[str]) -> Path:

@@ -41,7 +41,7 @@ class Answer:
         status: Another status, with an empty body.
         ignores_range: Sends the whole file whatever was asked for.
         cut: Closes the connection after so many bytes of the body.
-        stalls: Says nothing more at the cut, and keeps the connection open until the server stops.
+        stalls: Says nothing more at the cut, and keeps the connection open until it is released.
         content: Another body.
         length: What Content-Length says; None: the truth; "": no such header.
         etag: The file's ETag.
@@ -73,6 +73,10 @@ class Server:
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
     stalled: threading.Event = field(default_factory=threading.Event)
+
+    def release(self) -> None:
+        """Let the stalled connections end."""
+        self.stopping.set()
 
     def ranges(self) -> list[str]:
         return [headers.get("Range", "") for _path, headers in self.requests]
