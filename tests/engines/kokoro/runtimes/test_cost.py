@@ -10,15 +10,15 @@ from firstaudio.engines.kokoro.runtimes.cost import Cost
 
 
 def test_nothing_known_predicts_nothing():
-    assert (0.0, None) == (Cost().predict_ns(10), Cost().line())
+    assert (Cost().predict_ns(10), Cost().line()) == (0.0, None)
 
 
 def test_one_size_predicts_in_proportion():
-    assert 30.0 == Cost.seeded(10, 15.0).predict_ns(20)
+    assert Cost.seeded(10, 15.0).predict_ns(20) == 30.0
 
 
 def test_a_step_of_no_size_has_a_fixed_cost():
-    assert 7.0 == Cost.seeded(0, 7.0).predict_ns(5)
+    assert Cost.seeded(0, 7.0).predict_ns(5) == 7.0
 
 
 @given(fixed=st.floats(0, 1000), slope=st.floats(0.1, 100), sizes=st.sets(st.integers(1, 500), min_size=2, max_size=20))

@@ -33,7 +33,7 @@ def test_a_step_goes_to_the_faster_session(fakes):
 
     _, name = router.run(step(1), 10, fakes.is_valid)
 
-    assert ("fast", 0, 1) == (name, slow.num_runs, fast.num_runs)
+    assert (name, slow.num_runs, fast.num_runs) == ("fast", 0, 1)
 
 
 def test_sessions_of_unknown_cost_are_all_tried_then_the_faster_one_is_used(fakes):
@@ -42,7 +42,7 @@ def test_sessions_of_unknown_cost_are_all_tried_then_the_faster_one_is_used(fake
 
     names = [router.run(step(n), 10, fakes.is_valid)[1] for n in range(5)]
 
-    assert ["slow", "fast", "fast", "fast", "fast"] == names
+    assert names == ["slow", "fast", "fast", "fast", "fast"]
 
 
 @pytest.mark.parametrize("fault", ["raise", "silent", "nan"])
@@ -53,19 +53,19 @@ def test_a_session_that_fails_what_another_can_do_is_retired_and_the_step_is_not
     names = [router.run(step(n), 10, fakes.is_valid)[1] for n in range(3)]
     first, second = router.statistics()
 
-    assert ["good", "good", "good"] == names
-    assert (1, 0, 1) == (bad.num_runs, first.num_runs, first.num_failures)
+    assert names == ["good", "good", "good"]
+    assert (bad.num_runs, first.num_runs, first.num_failures) == (1, 0, 1)
     assert first.retired is not None
     assert first.retired.reason == first.last_failure != ""
     assert first.retired.at.endswith("+00:00")
-    assert (3, 0, None) == (second.num_runs, second.num_failures, second.retired)
+    assert (second.num_runs, second.num_failures, second.retired) == (3, 0, None)
 
 
 def test_a_session_that_goes_silent_later_is_found(fakes):
     bad = fakes.Session(faults={2: "silent"})
     router = Router([routed("bad", bad, 1.0), routed("good", fakes.Session(), 9.0)], fakes.Clock())
 
-    assert ["bad", "bad", "good", "good"] == [router.run(step(n), 10, fakes.is_valid)[1] for n in range(4)]
+    assert [router.run(step(n), 10, fakes.is_valid)[1] for n in range(4)] == ["bad", "bad", "good", "good"]
 
 
 def test_a_step_that_fails_everywhere_raises_and_retires_nobody(fakes):
@@ -76,8 +76,8 @@ def test_a_step_that_fails_everywhere_raises_and_retires_nobody(fakes):
         router.run(step(1), 10, fakes.is_valid)
 
     assert raised.value.retryable
-    assert [(1, None), (1, None)] == [(s.num_failures, s.retired) for s in router.statistics()]
-    assert "one" == router.run(step(2), 10, fakes.is_valid)[1]
+    assert [(s.num_failures, s.retired) for s in router.statistics()] == [(1, None), (1, None)]
+    assert router.run(step(2), 10, fakes.is_valid)[1] == "one"
 
 
 def test_the_only_session_is_never_retired(fakes):
@@ -87,8 +87,8 @@ def test_the_only_session_is_never_retired(fakes):
         with pytest.raises(EngineError):
             router.run(step(1), 10, fakes.is_valid)
 
-    assert "only" == router.run(step(1), 10, fakes.is_valid)[1]
-    assert (1, 2) == (router.statistics()[0].num_runs, router.statistics()[0].num_failures)
+    assert router.run(step(1), 10, fakes.is_valid)[1] == "only"
+    assert (router.statistics()[0].num_runs, router.statistics()[0].num_failures) == (1, 2)
 
 
 def test_two_sessions_that_fail_each_others_steps_at_once_do_not_retire_each_other(fakes):
@@ -107,7 +107,7 @@ def test_two_sessions_that_fail_each_others_steps_at_once_do_not_retire_each_oth
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda n: router.run(step(n), 10, fakes.is_valid), range(2)))
 
-    assert 1 == sum(s.retired is None for s in router.statistics())
+    assert sum(s.retired is None for s in router.statistics()) == 1
 
 
 def test_an_error_that_is_no_failure_of_a_session_leaves_no_seat_behind(fakes):
@@ -119,8 +119,8 @@ def test_an_error_that_is_no_failure_of_a_session_leaves_no_seat_behind(fakes):
     with pytest.raises(KeyError):
         router.run(step(1), 10, is_valid)
 
-    assert 0 == router.statistics()[0].num_queued
-    assert "only" == router.run(step(2), 10, fakes.is_valid)[1]
+    assert router.statistics()[0].num_queued == 0
+    assert router.run(step(2), 10, fakes.is_valid)[1] == "only"
 
 
 def test_a_step_that_waits_for_a_session_that_is_retired_goes_elsewhere(fakes):
@@ -142,7 +142,7 @@ def test_a_step_that_waits_for_a_session_that_is_retired_goes_elsewhere(fakes):
         may_fail.set()
         names = [each.result(timeout=10)[1] for each in done]
 
-    assert ["good", "good"] == names
+    assert names == ["good", "good"]
     assert bad.num_runs in (1, 2)  # the second one may have begun before the first one was done elsewhere
 
 
@@ -169,7 +169,7 @@ def test_every_step_runs_once_or_raises_and_says_truly_where(fakes, faults, num_
         assert heard in (None, number)
     for statistics in router.statistics():
         session = sessions[statistics.name]
-        assert 0 == statistics.num_queued
+        assert statistics.num_queued == 0
         assert session.num_runs == statistics.num_runs + statistics.num_failures
         assert len(session.done) == statistics.num_runs
         assert session.most_inside <= 1
