@@ -27,7 +27,8 @@ Styles = NDArray[np.float32]
 
 STYLE_DIM = 256
 MAX_BLENDED = 16
-MIN_WEIGHT, MAX_WEIGHT = 0.01, 1000.0
+MIN_WEIGHT, MAX_WEIGHT = 0.0001, 1000.0
+_PARTS = 10_000  # shares of a blend are told apart by so much
 DEFAULT_LANGUAGE = "en-us"
 
 PREFIX_LANGUAGES = {
@@ -245,12 +246,13 @@ def _not_a_blend(voice: str) -> UnknownVoiceError:
 
 def _written(shares: Mapping[str, float]) -> str:
     """One way to write a blend, whatever the order and scale of what was asked; it resolves to itself."""
-    if len(shares) == 1:
-        return next(iter(shares))
-    rounded = {name: max(round(share, 4), 0.0001) for name, share in sorted(shares.items())}
-    if len(set(rounded.values())) == 1:
-        return "+".join(rounded)
-    return "+".join(f"{name}({share:g})" for name, share in rounded.items())
+    names = sorted(shares)
+    if math.isclose(max(shares.values()), min(shares.values()), rel_tol=1e-6):
+        return "+".join(names)
+    parts = {name: max(1, int(shares[name] * _PARTS + 1e-6)) for name in names}
+    heaviest = max(names, key=lambda name: parts[name])
+    parts[heaviest] += _PARTS - sum(parts.values())  # so that they add up, and are the same when they are read again
+    return "+".join(f"{name}({part / _PARTS:g})" for name, part in parts.items())
 
 
 def _row(styles: Styles, num_tokens: int) -> Styles:
