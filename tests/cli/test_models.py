@@ -225,6 +225,30 @@ def test_a_shape_is_built_with_a_given_interpreter_and_installed(run, folder: Pa
     assert run("models", "verify", "shape").exit_code == 0
 
 
+def test_a_shape_that_is_there_is_not_built_again(run, folder: Path, tmp_path: Path):
+    python = str(fake_python(tmp_path))
+    first = run("models", "build-shape", "--python", python)
+    (tmp_path / "record").unlink()
+    again = run("models", "build-shape", "--python", python)
+
+    assert again.stdout == first.stdout
+    assert "rm shape" in again.stderr
+    assert not (tmp_path / "record").exists()
+
+
+@pytest.mark.parametrize("change", [["--seed", "1"], ["--size", "tiny"], []])
+def test_another_shape_or_a_damaged_one_is_built(run, folder: Path, tmp_path: Path, change: list[str]):
+    python = str(fake_python(tmp_path))
+    run("models", "build-shape", "--python", python)
+    (tmp_path / "record").unlink()
+    if not change:
+        (folder / "shape" / "model.onnx").write_bytes(b"other")
+    run("models", "build-shape", "--python", python, *change)
+
+    assert (tmp_path / "record").exists()
+    assert run("models", "verify", "shape").exit_code == 0
+
+
 def test_a_shape_can_go_elsewhere(run, folder: Path, tmp_path: Path):
     python = fake_python(tmp_path)
     result = run("models", "build-shape", "--python", str(python), "--output", str(tmp_path / "out"))
@@ -278,7 +302,7 @@ def test_without_an_interpreter_an_environment_is_made_once(
             fake_python(tmp_path).rename(python)
 
     monkeypatch.setattr(models_shape, "_run", make)
-    first, second = run("models", "build-shape"), run("models", "build-shape")
+    first, second = run("models", "build-shape"), run("models", "build-shape", "--seed", "1")
 
     assert (first.exit_code, second.exit_code) == (0, 0)
     assert [command[2] for command in commands] == ["venv", "pip"]

@@ -61,24 +61,38 @@ def build_shape(
     Prints the two options that make the engine use it. Without --python a virtual environment is made beside the
     models and torch and kokoro are installed into it, some 2 GB (more where pip's index has torch with CUDA).
     """
+    from firstaudio.engines.kokoro.store import SHAPE
     from firstaudio.engines.kokoro.store import model_folder as folder_of
 
     _check("--size", size, SIZES)
     _check("--dialect", dialect, DIALECTS)
     folder = folder_of(load_with_model(config, folder=model_folder).model)
-    interpreter = _given_python(python) if python else _own_python(folder)
     options = ["--size", size, "--dialect", dialect, "--seed", str(seed)]
-    if output:
-        target = output.expanduser().absolute()
-        _build(interpreter, target, options)
+    target = output.expanduser().absolute() if output else folder / SHAPE
+    if not output and _is_built(target, options):
+        say(f"it is in {target} already; to build it again, remove it first: firstaudio models rm {SHAPE} --yes")
     else:
-        target = _build_and_install(interpreter, folder, options)
+        interpreter = _given_python(python) if python else _own_python(folder)
+        _build(interpreter, target, options) if output else _build_and_install(interpreter, folder, options)
     print(f"--kokoro-model {target / 'model.onnx'} --kokoro-voices {target / 'voices.bin'}")
 
 
 def _check(option: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
         raise typer.BadParameter(f"{option} must be one of {', '.join(choices)}, got {value!r}")
+
+
+def _is_built(target: Path, options: Sequence[str]) -> bool:
+    """Whether that very model lies there, whole: weights follow from the options."""
+    from firstaudio.engines.kokoro.store import read_manifest, verify
+
+    files = read_manifest(target).files
+    is_same = bool(files) and {file.source for file in files} == {_source(options)}
+    return is_same and set(verify(target.parent, target.name).values()) == {"ok"}
+
+
+def _source(options: Sequence[str]) -> str:
+    return f"built: shape_model.py {' '.join(options)}"
 
 
 def _given_python(python: Path) -> Path:
@@ -146,7 +160,7 @@ def _build(python: Path, target: Path, options: Sequence[str]) -> None:
         _run_quietly([str(python), str(program), str(target), *options])
 
 
-def _build_and_install(python: Path, folder: Path, options: Sequence[str]) -> Path:
+def _build_and_install(python: Path, folder: Path, options: Sequence[str]) -> None:
     """Build beside, then put the files into the folder of models, the manifest last."""
     from firstaudio.engines.kokoro.disk import locked, writing
     from firstaudio.engines.kokoro.store import SHAPE, Manifest, write_manifest
@@ -162,7 +176,6 @@ def _build_and_install(python: Path, folder: Path, options: Sequence[str]) -> Pa
             files = tuple(_install(building / name, target, options) for name in ("model.onnx", "voices.bin"))
             write_manifest(target, Manifest(SHAPE, "Apache-2.0", files))
             building.rmdir()
-    return target
 
 
 def _install(built: Path, target: Path, options: Sequence[str]) -> StoredFile:
@@ -174,5 +187,4 @@ def _install(built: Path, target: Path, options: Sequence[str]) -> StoredFile:
     put_in_place(built, path)
     role: Role = "model" if path.suffix == ".onnx" else "voices"
     variant = options[1] if role == "model" else ""
-    source = f"built: shape_model.py {' '.join(options)}"
-    return StoredFile(path.name, role, variant, path.stat().st_size, sha256_of(path), source, now())
+    return StoredFile(path.name, role, variant, path.stat().st_size, sha256_of(path), _source(options), now())

@@ -210,9 +210,16 @@ def test_a_damaged_manifest_is_said_with_its_cure_and_does_not_hide_the_others(f
     home = put(folder, "model.onnx")
     (home / "manifest.json").write_text(content)
 
-    with pytest.raises(ConfigError, match=r"manifest\.json cannot be read"):
+    with pytest.raises(ConfigError, match=r"manifest\.json cannot be read; run: firstaudio models pull kokoro"):
         find(config(folder))
     assert ["manifest.json" in model.problem for model in installed(folder)] == [True, False]
+
+
+def test_a_damaged_manifest_of_a_model_that_cannot_be_pulled_names_another_cure(folder: Path):
+    (put(folder, "model.onnx", model="shape") / "manifest.json").write_text("{")
+
+    with pytest.raises(ConfigError, match="firstaudio models rm shape --yes"):
+        verify(folder, "shape")
 
 
 def test_a_manifest_cannot_point_out_of_its_folder(folder: Path):

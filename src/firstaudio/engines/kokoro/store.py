@@ -213,7 +213,8 @@ def read_manifest(model: Path) -> Manifest:
     except FileNotFoundError:
         return Manifest(model.name, licence="")
     except (OSError, ValidationError) as error:
-        raise ConfigError(f"{path} cannot be read; remove it and run: firstaudio models pull {model.name}") from error
+        cure = f"pull {model.name}" if model.name in RELEASES else f"rm {model.name} --yes"
+        raise ConfigError(f"{path} cannot be read; run: firstaudio models {cure}") from error
     if any(Path(file.file).name != file.file for file in manifest.files):
         raise ConfigError(f"{path} lists files outside its folder; remove it and pull the model again")
     return manifest
