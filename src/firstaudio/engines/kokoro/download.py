@@ -395,6 +395,6 @@ def _wrong_sum(wanted: Wanted, part: _Part) -> DownloadError:
     found = part.sha256
     part.restart()
     return DownloadError(
-        f"{wanted.url} is not the file that was published: SHA-256 {found}, expected {wanted.sha256}; what came was deleted; "
-        f"run the command again, or {_remedy()}"
+        f"{wanted.url} is not the file that was published: SHA-256 {found}, expected {wanted.sha256}; "
+        f"what came was deleted; run the command again, or {_remedy()}"
     )
