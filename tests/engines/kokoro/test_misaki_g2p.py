@@ -164,7 +164,14 @@ def test_a_misaki_that_breaks_while_it_starts_is_reported_and_espeak_speaks(misa
     tokens.close()
 
 
+def test_a_python_without_misaki_is_not_told_to_install_it(monkeypatch):
+    monkeypatch.setattr(misaki_g2p, "_is_there", lambda name: name != "misaki")
+    monkeypatch.setattr(misaki_g2p, "FIRST_PYTHON_WITHOUT", (3, 0))
+    assert misaki_g2p.missing("en-us").startswith("misaki has no release for this version of Python")
+
+
 def test_without_misaki_its_extra_is_named(monkeypatch):
+    monkeypatch.setattr(misaki_g2p, "FIRST_PYTHON_WITHOUT", (99, 0))
     monkeypatch.setattr(misaki_g2p, "_is_there", lambda name: name != "misaki")
     assert misaki_g2p.missing("en-us") == "misaki is not installed: pip install 'firstaudio[misaki]'"
     assert misaki_g2p.missing("cmn") == "misaki is not installed: pip install 'misaki[zh]'"

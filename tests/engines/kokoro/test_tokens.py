@@ -134,12 +134,14 @@ def test_an_unknown_language_names_those_that_are_spoken(tokens):
 
 
 def test_japanese_without_misaki_says_what_to_do(tokens):
-    with pytest.raises(UnknownLanguageError, match=r"kokoro\.g2p is espeak: set it to auto"):
+    with pytest.raises(UnknownLanguageError, match=r"kokoro\.g2p is espeak; auto takes misaki"):
         tokens.runs("はい", "ja")
 
 
 def test_the_way_that_a_language_takes_has_a_reason(tokens):
-    assert tokens.reason("en-us") == "espeak-ng pronounces en-us: kokoro.g2p says so"
+    why = "kokoro.g2p is espeak; auto takes misaki where it is installed"
+    assert tokens.reason("en-us") == f"espeak-ng pronounces en-us: {why}"
+    assert tokens.reason("ja") == f"nothing pronounces ja: {why}"
     assert tokens.reason("es") == "espeak-ng pronounces es: misaki has nothing else for it"
 
 

@@ -21,6 +21,7 @@ from firstaudio.engines.kokoro.vocabulary import Vocabulary
 
 LANGUAGES = ("en-us", "en-gb", "ja", "cmn")
 
+FIRST_PYTHON_WITHOUT = (3, 13)  # misaki 0.9.4 wants Python < 3.13
 SPACY_MODEL = "en_core_web_sm"
 # Packages without which a module of misaki cannot be imported, and the extra of misaki that brings them.
 _PACKAGES = {
@@ -37,6 +38,8 @@ def missing(language: str) -> str:
     """Why misaki cannot pronounce a language here, with the next step; empty if nothing is known to be in the way."""
     extra = _extra(language)
     lacking = [name for name in ("misaki", *_PACKAGES[extra]) if not _is_there(name)]
+    if "misaki" in lacking and sys.version_info >= FIRST_PYTHON_WITHOUT:
+        return "misaki has no release for this version of Python: it takes 3.12 and older"
     if lacking:
         install = "'firstaudio[misaki]'" if extra == "en" else f"'misaki[{extra}]'"
         return f"{', '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} not installed: pip install {install}"

@@ -14,7 +14,7 @@ from firstaudio.engines.kokoro.misaki_g2p import LANGUAGES as MISAKI_LANGUAGES
 from firstaudio.engines.kokoro.misaki_g2p import MisakiPronouncer, missing
 from firstaudio.engines.kokoro.phonemes import ESPEAK_LANGUAGES, EspeakPronouncer, Pronouncer, Sound
 from firstaudio.engines.kokoro.vocabulary import Vocabulary
-from firstaudio.engines.kokoro.words import WordSpan, align, go_together, one_by_one, words_of
+from firstaudio.engines.kokoro.words import WordSpan, align, go_together, one_by_one, trimmed, words_of
 from firstaudio.errors import ConfigError, UnknownLanguageError
 from firstaudio.text.boundaries import find_boundaries
 
@@ -124,18 +124,16 @@ class TextToTokens:
                 f"kokoro does not speak {language!r}; it speaks {known}, and an engine such as espeak more",
                 param="language",
             )
-        why = self._missing.get(language) or "kokoro.g2p is espeak: set it to auto"
-        raise UnknownLanguageError(f"kokoro speaks {language!r} through misaki alone, but {why}", param="language")
+        raise UnknownLanguageError(
+            f"kokoro speaks {language!r} through misaki alone, but {self._why_not_misaki(language)}", param="language"
+        )
 
     def reason(self, language: str) -> str:
         """One sentence: what pronounces this language here, and why."""
         if self._uses_misaki(language):
             return f"misaki pronounces {language}: it is installed, and the model was trained on its phonemes"
-        if language not in MISAKI_LANGUAGES:
-            return f"espeak-ng pronounces {language}: misaki has nothing else for it"
-        if self._g2p == "espeak":
-            return f"espeak-ng pronounces {language}: kokoro.g2p says so"
-        return f"espeak-ng pronounces {language}: {self._missing.get(language) or 'not started yet'}"
+        who = "espeak-ng" if language in ESPEAK_LANGUAGES else "nothing"
+        return f"{who} pronounces {language}: {self._why_not_misaki(language)}"
 
     def runs(self, text: str, language: str) -> list[Run]:
         """Tokens of a segment, in runs of 1 to 510; none where nothing of the text has a sound.
@@ -182,6 +180,13 @@ class TextToTokens:
 
     def _uses_misaki(self, language: str) -> bool:
         return self._g2p != "espeak" and self._missing.get(language) == ""
+
+    def _why_not_misaki(self, language: str) -> str:
+        if language not in MISAKI_LANGUAGES:
+            return "misaki has nothing else for it"
+        if self._g2p == "espeak":
+            return "kokoro.g2p is espeak; auto takes misaki where it is installed"
+        return self._missing.get(language) or "misaki was not looked for yet"
 
     def _cuts(self, prepared: Prepared) -> list[int]:
         num_tokens = len(prepared.phonemes)
@@ -292,6 +297,6 @@ def _stretches(prepared: Prepared) -> Iterator[_Stretch]:
         if sound.kind == "mark":
             continue
         text = prepared.text[sound.start_char : sound.end_char]
-        spans = words_of(text) if sound.kind == "words" else [(0, len(text))]
+        spans = words_of(text) if sound.kind == "words" else [trimmed(text, 0, len(text))]
         spans = [(sound.start_char + start, sound.start_char + end) for start, end in spans]
         yield _Stretch(sound, offset, spans, [prepared.text[start:end] for start, end in spans])

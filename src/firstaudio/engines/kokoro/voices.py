@@ -308,3 +308,10 @@ def _checked(styles: NDArray[Any], what: str) -> Styles:
     if not np.isfinite(table).all():
         raise ConfigError(f"{what} holds values that are not finite: the file is damaged; {_NEXT_STEP}")
     return table
+
+
+def shares_of(voice: str) -> list[tuple[str, float]]:
+    """The voices of the file that a canonical voice id is made of, and their shares; they sum to 1."""
+    parts = list(_parts(voice))
+    total = sum(share for _, share in parts)
+    return [(name, share / total) for name, share in parts]

@@ -50,7 +50,7 @@ class WordSpan:
 
 def words_of(text: str) -> list[Range]:
     """Where the words of a stretch lie, without the punctuation at their ends; a script without spaces is one word."""
-    return [_trimmed(text, *found.span()) for found in _WORD.finditer(text)]
+    return [trimmed(text, *found.span()) for found in _WORD.finditer(text)]
 
 
 def go_together(words: Sequence[str], phonemes: str) -> bool:
@@ -87,7 +87,8 @@ def one_by_one(phonemes: str, num_words: int) -> list[Range]:
     return [found.span() for found in re.finditer(r"\S+", phonemes)]
 
 
-def _trimmed(text: str, start: int, end: int) -> Range:
+def trimmed(text: str, start: int, end: int) -> Range:
+    """The range without the punctuation at its ends; the whole of it where there is nothing else."""
     first, last = start, end
     while last > first and unicodedata.category(text[last - 1])[0] in "PZ":
         last -= 1
