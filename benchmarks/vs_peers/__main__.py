@@ -20,6 +20,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
+from benchmarks.vs_peers import ours
 from benchmarks.vs_peers import peers as who
 from benchmarks.vs_peers.listen import Idleness, Plan, run_rounds
 from benchmarks.vs_peers.peers import Model, Peer
@@ -34,7 +35,7 @@ CUT_ABOVE = 1000
 BF16_FLAGS = ("amx_bf16", "avx512_bf16")
 QUIET_SHARE = 0.06
 IDLE_LOOK_S = 3.0
-PEERS = ("kokoro-onnx", "sherpa-onnx")
+LIBRARIES = {"kokoro-onnx": who.kokoro_onnx, "sherpa-onnx": who.sherpa_onnx}
 
 
 def main() -> None:
@@ -57,19 +58,21 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--voices", type=Path, help="its voices")
     parser.add_argument("--torch-python", type=Path, help="a Python with torch and kokoro, to build the model with")
     parser.add_argument("--peers-python", type=Path, help="a Python with kokoro-onnx and sherpa-onnx")
-    parser.add_argument("--peers", default=",".join(PEERS), help="libraries to run beside; empty: none")
+    parser.add_argument("--peers", default=",".join(LIBRARIES), help="libraries to run beside; empty: none")
     parser.add_argument("--kokoro-fastapi", metavar="URL", help="a Kokoro-FastAPI that runs already")
     parser.add_argument("--kokoro-fastapi-source", type=Path, help="a checkout of it, to be started here")
     parser.add_argument("--kokoro-fastapi-python", type=Path, help="a Python with what it needs")
     parser.add_argument("--variants", default="bf16,f32", help="of ours: precisions, comma-separated")
-    parser.add_argument("--engine", default="kokoro", help="of ours; another one only shows that the benchmark runs")
-    parser.add_argument("--flags", default="", help="further flags of firstaudio serve, separated by spaces")
+    ours.add_options(parser)
     parser.add_argument("--rounds", type=rounds, default=rounds(DEFAULT_ROUNDS), help=f"default {DEFAULT_ROUNDS}")
     parser.add_argument(
         "--listen-s", type=float, default=15.0, help="of a text above 1,000 characters; 0: all of it; default 15"
     )
     parser.add_argument("--seed", type=int, default=1)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if unknown := {*filter(None, options.peers.split(","))} - {*LIBRARIES}:
+        parser.error(f"no such library: {', '.join(sorted(unknown))}; there are {', '.join(LIBRARIES)}")
+    return options
 
 
 def rounds(text: str) -> dict[int, int]:
@@ -92,32 +95,16 @@ def participants(options: argparse.Namespace, model: Model) -> Iterator[Abstract
         if precision == "bf16" and not set(BF16_FLAGS) & set(about_here(0)["machine"]["cpu_flags"]):
             print("no bf16 here: this processor has none", file=sys.stderr)
             continue
-        yield who.firstaudio(f"{OURS} {precision}", [*our_flags(options, model, precision)])
-    chosen = [name for name in options.peers.split(",") if name]
-    if unknown := set(chosen) - set(PEERS):
-        raise SystemExit(f"no such peer: {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}")
-    python = options.peers_python or (chosen and who.environment(options.cache / "peers", who.PEER_PACKAGES))
-    if "kokoro-onnx" in chosen:
-        yield who.kokoro_onnx(python, model, options.cache)
-    if "sherpa-onnx" in chosen:
-        yield who.sherpa_onnx(python, model, options.cache, physical_cores())
+        chosen = ours.settings(options, model.model, model.voices, precision)
+        yield who.firstaudio(f"{OURS} {precision}", ours.flags(chosen))
+    for name in filter(None, options.peers.split(",")):
+        python = options.peers_python or who.environment(options.cache / "peers", who.PEER_PACKAGES)
+        yield LIBRARIES[name](python, model, options.cache)
     if options.kokoro_fastapi:
         yield who.kokoro_fastapi_at(options.kokoro_fastapi)
     elif options.kokoro_fastapi_source:
         its = options.kokoro_fastapi_python or who.environment(options.cache / "fastapi", who.FASTAPI_PACKAGES)
         yield who.kokoro_fastapi(its, options.kokoro_fastapi_source.resolve(), model, options.cache)
-
-
-def our_flags(options: argparse.Namespace, model: Model, precision: str) -> Iterator[str]:
-    yield from ("--engine-names", options.engine, "--max-input-chars", "20000")
-    if options.engine == "kokoro":
-        yield from ("--kokoro-model", str(model.model), "--kokoro-voices", str(model.voices))
-        yield from ("--kokoro-decode", "windowed", "--kokoro-precision", precision)
-    yield from options.flags.split()
-
-
-def physical_cores() -> int:
-    return load_psutil().cpu_count(logical=False) or os.cpu_count() or 1
 
 
 async def measure(running: Sequence[Peer], options: argparse.Namespace) -> dict[str, Any]:
@@ -156,7 +143,7 @@ def peak_rss_mb(pid: int) -> float | None:
 def report(result: Mapping[str, Any]) -> str:
     """Everything as Markdown."""
     results = result["results"]
-    ours = [peer for peer in results.peers if peer.startswith(OURS)]
+    own = [peer for peer in results.peers if peer.startswith(OURS)]
     listen_s = result["plan"]["listen_s"]
     cut = f"; above {CUT_ABOVE:,} characters the client listens to {listen_s:g} s of audio" if listen_s else ""
     memory = [
@@ -167,10 +154,10 @@ def report(result: Mapping[str, Any]) -> str:
     parts = [
         *conditions(result),
         markdown("Time to first audio over HTTP, ms: median [95 %]", results.table("ttfa_ms")),
-        markdown("The same, how many times ours", results.ratios(ours, "ttfa_ms")),
+        markdown("The same, how many times ours", results.ratios(own, "ttfa_ms")),
         markdown("Audible, ms", results.table("audible_ttfa_ms")),
         markdown("RTF of whole answers", results.table("rtf", 3)),
-        markdown("How many times our RTF", results.ratios(ours, "rtf")),
+        markdown("How many times our RTF", results.ratios(own, "rtf")),
         markdown(f"Answers that stall at buffer 0, longest silence{cut}", results.stalls()),
         markdown("First audio inside the process, before the small server, ms", results.table("library_ms")),
         markdown("Over the whole run", memory),

@@ -73,10 +73,18 @@ class Listener:
         self.close = self._client.close
 
     async def hear(self, text: str, length: int, number: int) -> Answer:
-        """Ask once; what came is read before this returns."""
+        """Ask once, and read what came."""
+        return self.read(await self.take(text, number), length)
+
+    async def take(self, text: str, number: int) -> Taken:
+        """Ask once; what came is not read yet, because that takes time of its own."""
         taken = Taken(Utterance(text, voice=VOICE), Exchange(), "measured", client=0, index=number)
         await self._client.prepare()
         await self._client.request(taken.utterance, taken.exchange)
+        return taken
+
+    def read(self, taken: Taken, length: int) -> Answer:
+        """What a client heard of an answer."""
         failure = taken.exchange.failure
         is_cut = failure is not None and failure.kind is FailureKind.ENDLESS
         if is_cut:  # our own limit, and no fault of the server's
@@ -84,7 +92,7 @@ class Listener:
             _drop_half_sample(taken.exchange)
         record, _ = to_record(taken, self.cell, self._target.reading)
         error = "" if record.outcome in (OK, *NOT_JUDGED) else f"{record.outcome}: {record.message}"
-        return Answer(self.cell.target.name, length, number, error, is_cut, {} if error else _figures(record))
+        return Answer(self.cell.target.name, length, taken.index, error, is_cut, {} if error else _figures(record))
 
 
 def _drop_half_sample(exchange: Exchange) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from benchmarks.serve import serve
 from benchmarks.vs_peers.texts import words
 
+from firstaudio.bench.machine.environment import load_psutil
 from firstaudio.bench.machine.resources import find_server_pid
 from firstaudio.bench.spec import TargetSpec
 
@@ -77,7 +78,7 @@ def environment(folder: Path, packages: Sequence[str]) -> Path:
     python, done, wanted = folder / "bin" / "python", folder / "installed.txt", "\n".join(packages)
     if not done.exists() or done.read_text() != wanted:
         venv.create(folder, with_pip=True, clear=True)
-        command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
+        command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
         subprocess.run(command, check=True, stdout=sys.stderr)
         done.write_text(wanted)
     return python
@@ -109,9 +110,11 @@ def kokoro_onnx(python: Path, model: Model, cache: Path) -> Iterator[Peer]:
 
 
 @contextmanager
-def sherpa_onnx(python: Path, model: Model, cache: Path, num_threads: int) -> Iterator[Peer]:
-    """The library's `generate` with a callback, behind the small server."""
+def sherpa_onnx(python: Path, model: Model, cache: Path) -> Iterator[Peer]:
+    """The library's `generate` with a callback, behind the small server; it takes one thread if it is not told."""
+    num_threads = load_psutil().cpu_count(logical=False) or os.cpu_count() or 1
     vocabulary = cache / "words.txt"
+    cache.mkdir(parents=True, exist_ok=True)
     vocabulary.write_text("\n".join(words()), encoding="utf-8")
     folder = cache / f"sherpa-{_key(model)}"
     command = [python, HERE / "serve_sherpa_onnx.py", model.model, model.voices, vocabulary, folder, num_threads]

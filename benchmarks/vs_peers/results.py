@@ -65,8 +65,8 @@ class Results:
         if not logs:
             return Figure(None, None, None, 0)
         low, high = bootstrap_rounds([[each] for each in logs], seed=1) if len(logs) > 2 else (None, None)
-        ends = (None if end is None else math.exp(end) for end in (low, high))
-        return Figure(math.exp(hodges_lehmann(logs)), *ends, len(logs))
+        low, high = (None if end is None else math.exp(end) for end in (low, high))
+        return Figure(math.exp(hodges_lehmann(logs)), low, high, len(logs))
 
     def _by_round(self, peer: str, length: int, name: str) -> dict[int, float]:
         chosen = (answer for answer in self.answers if (answer.peer, answer.length) == (peer, length))
