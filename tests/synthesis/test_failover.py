@@ -327,6 +327,29 @@ async def test_a_default_voice_that_nobody_has_is_told_where_failover_is_on(pair
     await one.close()
 
 
+async def test_a_default_voice_that_only_a_late_engine_might_have_is_judged_when_that_is_there(caplog):
+    class OneVoice(SyntheticEngine):
+        def resolve(self, voice, language):
+            if voice != "alloy":
+                raise UnknownVoiceError(f"no voice {voice!r}", param="voice")
+            return super().resolve(voice, language)
+
+    config = replace(ON, engine=EngineConfig(failover=True, default_voice="nobody"))
+    one = Synthesizer(config, {"slow": (slow := Slow(config)), "quick": OneVoice(config)})
+    await one.start()
+    with pytest.raises(NotReadyError, match="not yet"):
+        one.stream(Utterance(TEXT))
+    assert caplog.text == ""
+    slow.go.set()
+    await one.settled()
+    await asyncio.sleep(0)
+    assert "engine.default_voice: " in caplog.text
+    with pytest.raises(UnknownVoiceError):
+        one.stream(Utterance(TEXT))
+    assert (await speak(one, voice="of_its_own"))[1].engine == "slow"
+    await one.close()
+
+
 async def test_an_engine_may_tell_how_far_its_start_has_come(pair):
     one, slow = pair()
     slow.progress = lambda: (0.25, "cutting the model")

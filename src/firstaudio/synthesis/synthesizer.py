@@ -218,8 +218,8 @@ class Synthesizer:
         }
         try:
             await self._wait_for_engines(needs_all=not failover, wait_for_all=wait_for_all)
-            if check_default_voice:
-                self._check_default_voice()
+            if check_default_voice and (lack := self._lack_of_default_voice()):
+                raise ConfigError(lack)
         except Exception as error:
             self._failure = self._reason(error)
             self._set_phase("failed")
@@ -343,6 +343,8 @@ class Synthesizer:
             self._report(entry, entry.error, needed=False)
         else:
             logger.info("the %s engine is ready: %s", entry.name, self._roster)
+        if lack := self._lack_of_default_voice():
+            logger.error("%s", lack)
 
     def _report(self, entry: Entry, error: Exception, *, needed: bool) -> None:
         if needed:
@@ -354,12 +356,15 @@ class Synthesizer:
         names = [entry.name for entry in self._roster if entry.error is error]
         return failure_message(names[0] if names else "default", error)
 
-    def _check_default_voice(self) -> None:
-        """Raise ConfigError where requests that name no voice could never be served."""
+    def _lack_of_default_voice(self) -> str:
+        """Why requests that name no voice can never be served; empty where they can, or while nobody knows."""
         try:
             cast(Utterance(""), self._roster, self._config)
+        except NotReadyError:
+            return ""  # an engine that still starts may have it
         except RequestError as error:
-            raise ConfigError(f"engine.default_voice: {error.message}") from error
+            return f"engine.default_voice: {error.message}"
+        return ""
 
     def _set_phase(self, phase: Phase) -> None:
         if self._phase == "starting":  # else it is being closed
