@@ -41,7 +41,11 @@ class Session(Protocol):
         ...
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
-        """Every output by name. The arrays are the caller's own. Raises EngineError."""
+        """Every output by name. The arrays are the caller's own.
+
+        Raises:
+            EngineError: The inputs are not what the graph wants, or the library failed (retryable).
+        """
         ...
 
 
@@ -51,9 +55,11 @@ class Runtime(Protocol):
     Attributes:
         name: `<library>-<device>` for f32, `<library>-<device>-<precision>` otherwise: "onnxruntime-cpu",
             "openvino-cpu-bf16".
+        fixes_shapes: Whether fixed shapes make it faster, so that each shape is worth a session of its own.
     """
 
     name: str
+    fixes_shapes: bool
 
     def load(self, model: Path, shapes: Mapping[str, Sequence[int]] | None = None) -> Session:
         """Load a graph.
@@ -63,6 +69,8 @@ class Runtime(Protocol):
             shapes: Sizes of inputs, where they are fixed for good; a runtime that gains nothing by it ignores them.
 
         Raises:
-            EngineError: The file cannot be read or the device cannot run it.
+            MissingExtraError: The library is not installed.
+            ConfigError: The file is missing, truncated or no ONNX, or the library lacks what drives the device.
+            EngineError: The device cannot run the graph, or has no memory left for it.
         """
         ...

@@ -45,6 +45,8 @@ class OpenVinoRuntime:
         ConfigError: There is no such precision.
     """
 
+    fixes_shapes = True
+
     def __init__(
         self,
         device: str = "CPU",

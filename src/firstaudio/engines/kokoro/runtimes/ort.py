@@ -87,6 +87,8 @@ class OrtRuntime:
         ConfigError: There is no such device.
     """
 
+    fixes_shapes = False
+
     def __init__(
         self,
         device: str = "cpu",
@@ -147,6 +149,9 @@ class OrtRuntime:
         options.enable_cpu_mem_arena = self._memory_arena
         options.enable_mem_pattern = self._memory_pattern
         options.use_deterministic_compute = True
+        # Idle threads that spin are ahead by 10 ms within a graph of 2600 nodes, and then take as much from whatever
+        # runs next, in another session or library; where somebody else wants the cores, a step took twice as long.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = ERRORS_ONLY
         return options
 
