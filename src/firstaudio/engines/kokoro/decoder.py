@@ -24,8 +24,8 @@ HOP = 5
 
 Floats = NDArray[np.float32]
 Wants = Mapping[str, Mapping[str, Any]]
-RunWindow = Callable[[Arrays, int], Floats]
-"""Executes the window piece: its inputs and its length in frames to `x`. Raises EngineError."""
+RunWindow = Callable[[Arrays, int], tuple[Floats, str]]
+"""Executes the window piece: its inputs and its length in frames to `x` and who made it. Raises EngineError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,7 @@ class Decoder:
         generator: Gives the generator as it was, for whole runs; called when it is needed.
         window: Executes the window piece.
         noise: What random numbers the source wants, by input.
+        name: Of the runtime of everything but the windows.
         lengths: Frames of the windows.
     """
 
@@ -125,8 +126,10 @@ class Decoder:
         generator: Callable[[], Session],
         window: RunWindow,
         noise: Wants,
+        name: str,
         lengths: Sequence[int] = LENGTHS,
     ) -> None:
+        self.name = name
         self._front, self._source, self._tail = front, source, tail
         self._generator, self._window, self._noise = generator, window, noise
         self._lengths = tuple(lengths)
@@ -156,8 +159,8 @@ class Decoder:
         har = Source(self._source, self._noise, features.f0, seed).har(0, features.num_frames)
         return {"hidden": features.hidden, "har": har, "style": features.style}
 
-    def windows(self, features: Features, affine: Floats, seed: Sequence[int]) -> Iterator[Floats]:
-        """The same audio a window at a time; together shape (600 F,).
+    def windows(self, features: Features, affine: Floats, seed: Sequence[int]) -> Iterator[tuple[Floats, str]]:
+        """The same audio a window at a time, each with the name of the runtime that made it; together (600 F,).
 
         Args:
             features: Of the run.
@@ -168,7 +171,7 @@ class Decoder:
             EngineError: No session is left that can.
         """
         if features.num_frames < self._lengths[0]:  # no shape was prepared for so few, and whole they are exact
-            yield self.whole(features, seed)
+            yield self.whole(features, seed), self.name
             return
         source = Source(self._source, self._noise, features.f0, seed)
         for window in plan_windows(features.num_frames, self._lengths):
@@ -179,7 +182,8 @@ class Decoder:
                 "style": features.style,
                 "affine": affine,
             }
-            yield self._to_audio(self._window(inputs, window.length), window)
+            x, name = self._window(inputs, window.length)
+            yield self._to_audio(x, window), name
 
     def _to_audio(self, x: Floats, window: Window) -> Floats:
         """The kept frames' samples of the window's spectra."""

@@ -157,4 +157,5 @@ def _durations(graph: Graph) -> str:
 
 def _audio(graph: Graph, x: str) -> str:
     """The output that is made from `x`."""
-    return _one([name for name in graph.outputs if graph.depends_on(name, x)], "output of audio")
+    outputs: list[str] = [name for name in graph.outputs if graph.depends_on(name, x)]
+    return _one(outputs, "output of audio")

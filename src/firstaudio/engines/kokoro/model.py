@@ -1,0 +1,154 @@
+"""A Kokoro model in memory: what speaks runs of tokens, whole or in windows, and why it does it so."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstaudio.engines.kokoro.decoder import Decoder, as_wanted
+from firstaudio.engines.kokoro.dialect import Dialect
+from firstaudio.engines.kokoro.pieces import Pieces
+from firstaudio.engines.kokoro.runtimes.base import Session
+from firstaudio.engines.kokoro.runtimes.router import Router
+from firstaudio.engines.kokoro.statistics import StatisticsTable
+from firstaudio.errors import EngineError, RequestError
+
+logger = logging.getLogger(__name__)
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class Part:
+    """Audio of one step.
+
+    Attributes:
+        pcm: Float, shape (num_samples,).
+        runtime: What made it.
+        durations: Frames of each token, pads included, of the run that it belongs to; None where nobody knows.
+    """
+
+    pcm: Floats
+    runtime: str
+    durations: NDArray[np.int64] | None
+
+
+class Model(Protocol):
+    """Speaks runs of tokens."""
+
+    @property
+    def can_window(self) -> bool:
+        """Whether windows are possible at all."""
+        ...
+
+    def knows(self, voice: str) -> bool:
+        """Whether windows are possible with a canonical voice id."""
+        ...
+
+    def parts(
+        self, ids: Sequence[int], voice: str, style: Floats, speed: float, seed: Sequence[int], *, windowed: bool
+    ) -> Iterator[Part]:
+        """The audio of a run: one part, or with `windowed` one for each window. Raises EngineError."""
+        ...
+
+    def statistics(self) -> list[dict[str, Any]]:
+        """What each session has done."""
+        ...
+
+
+class CutModel:
+    """A model that was cut.
+
+    Args:
+        pieces: On disk.
+        decoder: On loaded sessions, its windows through `router`.
+        router: Sessions of the window piece.
+        voices: Statistics of each voice.
+    """
+
+    def __init__(self, pieces: Pieces, decoder: Decoder, router: Router, voices: StatisticsTable) -> None:
+        self.pieces, self.decoder, self.voices = pieces, decoder, voices
+        self._router = router
+
+    @property
+    def can_window(self) -> bool:
+        """Always."""
+        return True
+
+    def knows(self, voice: str) -> bool:
+        """Whether statistics of it were measured."""
+        return self.voices.has(voice)
+
+    def parts(
+        self, ids: Sequence[int], voice: str, style: Floats, speed: float, seed: Sequence[int], *, windowed: bool
+    ) -> Iterator[Part]:
+        """See `Model.parts`."""
+        features = self.decoder.features(ids, style, speed)
+        if not windowed:
+            yield Part(checked(self.decoder.whole(features, seed)), self.decoder.name, features.durations)
+            return
+        affine = self.pieces.norms.affine(self.voices.get(voice))
+        for pcm, name in self.decoder.windows(features, affine, seed):
+            yield Part(checked(pcm), name, features.durations)
+
+    def statistics(self) -> list[dict[str, Any]]:
+        """See `Model.statistics`."""
+        return [asdict(each) for each in self._router.statistics()]
+
+
+class WholeModel:
+    """A model that could not be cut: the file as it is.
+
+    Args:
+        session: The whole file.
+        dialect: Names of its inputs and outputs.
+        name: Of the runtime.
+    """
+
+    def __init__(self, session: Session, dialect: Dialect, name: str) -> None:
+        self._session, self._dialect, self._name = session, dialect, name
+        self._num_runs = 0
+
+    @property
+    def can_window(self) -> bool:
+        """Never."""
+        return False
+
+    def knows(self, voice: str) -> bool:  # noqa: ARG002 -- the protocol's
+        """Never."""
+        return False
+
+    def parts(
+        self, ids: Sequence[int], voice: str, style: Floats, speed: float, seed: Sequence[int], *, windowed: bool
+    ) -> Iterator[Part]:
+        """See `Model.parts`. The noise is the file's own: `seed` has no effect."""
+        del voice, seed, windowed
+        dialect = self._dialect
+        if dialect.speed_is_whole and speed != round(speed):
+            raise RequestError(
+                f"this model takes only whole speeds and could not be cut; ask for speed 1, 2, 3 or 4, not {speed:g}",
+                param="speed",
+            )
+        given = {dialect.tokens: np.array([[0, *ids, 0]]), dialect.style: style, dialect.speed: np.array([speed])}
+        made = self._session.run(as_wanted(self._session, given))
+        self._num_runs += 1
+        durations = None if dialect.durations is None else made[dialect.durations].reshape(-1).astype(np.int64)
+        yield Part(checked(made[dialect.audio].reshape(-1).astype(np.float32)), self._name, durations)
+
+    def statistics(self) -> list[dict[str, Any]]:
+        """See `Model.statistics`."""
+        return [{"name": self._name, "num_runs": self._num_runs}]
+
+
+def checked(pcm: Floats) -> Floats:
+    """The audio, if it can be speech. Raises EngineError for what is empty, not finite or dead silent."""
+    if not len(pcm):
+        raise EngineError("the model gave no audio")
+    if not np.isfinite(pcm).all():
+        raise EngineError("the model gave audio that is not finite")
+    return pcm
