@@ -176,6 +176,22 @@ def test_every_step_runs_once_or_raises_and_says_truly_where(fakes, faults, num_
     assert any(statistics.retired is None for statistics in router.statistics())
 
 
+def test_a_step_goes_to_the_slower_session_where_the_faster_one_is_taken_for_longer(fakes):
+    fast, slow = routed("fast", fakes.Session(), 3.0), routed("slow", fakes.Session(), 5.0)
+    board = Board([slow, fast])
+    names = [board.take(10, 0).session.name for _ in range(4)]
+
+    assert names == ["fast", "slow", "fast", "fast"]  # fast ends at 30, then 60, then 90; slow at 50, then 100
+
+
+def test_time_that_has_passed_is_not_waited_for_again(fakes):
+    fast, slow = routed("fast", fakes.Session(), 3.0), routed("slow", fakes.Session(), 5.0)
+    board = Board([slow, fast])
+    board.take(10, 0).began_ns = 0
+
+    assert board.take(10, 25).session.name == "fast"  # 5 left, then 30: sooner than 50
+
+
 ARRIVALS = st.lists(st.tuples(st.integers(0, 50), st.integers(1, 20)), min_size=1, max_size=25)
 
 

@@ -85,6 +85,14 @@ def test_fixed_shapes_give_the_same(runtime, local_model):
     assert session.run(local_step())["y"].tolist() == [[2.5, 1.0, 1.25]]
 
 
+def test_openvino_compiles_for_the_fixed_shapes_alone(local_model):
+    session = OpenVinoRuntime(num_threads=1).load(local_model, {"x": [1, 3]})
+
+    assert [port.shape for port in session.inputs] == [(1, 3)]
+    with pytest.raises(EngineError, match=r"is float32 \[1, 3\], it was given float32 \[1, 2\]"):
+        session.run(local_step((1.0, 2.0)))
+
+
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
