@@ -1,6 +1,6 @@
 """firstaudio beside kokoro-onnx, sherpa-onnx and Kokoro-FastAPI: the same model, this machine, one run.
 
-    python -m benchmarks.vs_peers [--model FILE --voices FILE] [--peers-python FILE] [--rounds 20=8,117=6,500=6,5000=3]
+    python -m benchmarks.vs_peers [--model FILE --voices FILE] [--peers-python FILE] [--rounds 20=8,117=6,500=6,5000=2]
 
 Run it from the root of the repository, on a machine that does nothing else; it takes about ten minutes. What it needs
 and is not given (environments of the peers, a model of Kokoro's shape with random weights) it makes in a cache folder.
@@ -30,7 +30,7 @@ from firstaudio.bench.load.watch import Neighbours
 from firstaudio.bench.machine.environment import CPU_FLAGS, load_psutil
 from firstaudio.bench.machine.environment import environment as about_here
 
-DEFAULT_ROUNDS = "20=8,117=6,500=6,5000=3"
+DEFAULT_ROUNDS = "20=8,117=6,500=6,5000=2"
 CUT_ABOVE = 1000
 BF16_FLAGS = ("amx_bf16", "avx512_bf16")
 QUIET_SHARE = 0.06
