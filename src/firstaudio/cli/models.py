@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from firstaudio.cli.models_optimize import optimize
 from firstaudio.cli.models_options import ModelFolderOption, ModelUrlOption, load_with_model, say
 from firstaudio.cli.models_shape import build_shape
 from firstaudio.cli.options import ConfigOption, JsonOption
@@ -34,6 +35,7 @@ models_app = typer.Typer(
     rich_markup_mode=None,
 )
 models_app.command("build-shape")(build_shape)
+models_app.command("optimize")(optimize)
 
 
 @models_app.command("list")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ENVIRONMENT_FOLDER = ".shape-environment"
 READY_FILE = "firstaudio-ready"  # written when all packages are in
-PACKAGES = ("torch", "kokoro>=0.9.4", "onnx")
+PACKAGES = ("torch==2.13.0", "kokoro==0.9.4", "onnx")  # pinned: the same seed gives the same weights
 SIZES, DIALECTS = ("full", "tiny"), ("tokens", "input_ids", "int_speed")
 STDERR = 2  # a descriptor: stdout is for data, and programs talk on theirs
 PROBE = "import torch, onnx, kokoro.istftnet"

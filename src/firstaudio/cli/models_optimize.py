@@ -1,0 +1,112 @@
+"""`firstaudio models optimize`: measure this model on this machine, and decide by it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from firstaudio.cli.models_options import ModelFolderOption, load_with_model, say
+from firstaudio.cli.options import ConfigOption, JsonOption
+
+if TYPE_CHECKING:
+    from firstaudio.engines.kokoro.fidelity import Comparison
+    from firstaudio.engines.kokoro.optimize import Outcome, Progress
+
+_MEANING = {
+    "windowed": "windows against whole, both in f32",
+    "bf16": "windows in bf16 against windows in f32",
+    "seeds": "two noise seeds of the whole: how much the model differs from itself",
+}
+
+
+def optimize(
+    voices: Annotated[
+        str, typer.Option(metavar="A,B,...", help="Voices to measure; default: all of the voices file.")
+    ] = "",
+    model: Annotated[
+        str, typer.Option(metavar="PATH", help="Model file; default: kokoro.model, else the pulled one.")
+    ] = "",
+    voices_file: Annotated[
+        str, typer.Option(metavar="PATH", help="Voices file; default: the one beside the model.")
+    ] = "",
+    config: ConfigOption = None,
+    model_folder: ModelFolderOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Measure the model on this machine: how faithful windows and bf16 are, and which runtime is fastest.
+
+    What it finds decides how `firstaudio serve` decodes from then on. Takes some seconds for each voice.
+    """
+    from dataclasses import replace
+
+    from firstaudio.engines.kokoro.optimize import optimize as run
+    from firstaudio.engines.kokoro.store import find
+
+    loaded = load_with_model(config, folder=model_folder)
+    given = {key: value for key, value in (("model", model), ("voices", voices_file)) if value}
+    effective = replace(loaded, kokoro=replace(loaded.kokoro, **given))
+    wanted = [name.strip() for name in voices.split(",") if name.strip()]
+    with _progress() as progress:
+        outcome = run(effective, find(effective), wanted, progress)
+    if json_:
+        print(json.dumps(_as_json(outcome), indent=2))
+    else:
+        _print(outcome)
+
+
+def _as_json(outcome: Outcome) -> dict[str, Any]:
+    return {"fidelity": outcome.verdict.to_json(), "choices": asdict(outcome.loaded.choices)}
+
+
+def _print(outcome: Outcome) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    verdict, choices = outcome.verdict, outcome.loaded.choices
+    table = Table(box=None)
+    table.add_column("compared")
+    for title in ("mean", "worst", "SNR", "joins"):
+        table.add_column(title, justify="right")
+    table.add_column("")
+    table.add_column("what")
+    for each in (verdict.windowed, verdict.bf16, verdict.seeds):
+        if each is not None:
+            table.add_row(*_row(each))
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(table)
+    console.print(f"decode: {choices.decode}, because {choices.decode_reason}", highlight=False, soft_wrap=True)
+    console.print(f"bf16: {choices.precision_reason}", highlight=False, soft_wrap=True)
+    for reason in choices.runtime_reasons.values():
+        console.print(reason, highlight=False, soft_wrap=True)
+
+
+def _row(comparison: Comparison) -> tuple[str, ...]:
+    """Log-spectral distances in dB, SNR in dB, roughness of joins in dB."""
+    verdict = "" if comparison.name == "seeds" else ("passes" if comparison.passes else "fails")
+    figures = (comparison.mean_db, comparison.worst_db, comparison.snr_db, comparison.seam_db)
+    return (
+        comparison.name,
+        *("-" if each is None else f"{each:.2f} dB" for each in figures),
+        verdict,
+        _MEANING[comparison.name],
+    )
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """A bar on a terminal, a line for each step elsewhere; on stderr."""
+    if not sys.stderr.isatty():
+        yield lambda what, done, total: say(f"{what} ({done + 1}/{total})")
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=1)
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
