@@ -67,7 +67,7 @@ def plan_windows(num_frames: int, lengths: Sequence[int] = LENGTHS, context: int
 def _next_window(kept: int, num_frames: int, index: int, lengths: Sequence[int], context: int) -> Window:
     begin = max(0, kept - context)
     rest = num_frames - begin
-    allowed = lengths[: index + 1]
+    allowed = [length for length in lengths[: index + 1] if length <= num_frames]
     last = next((length for length in allowed if length >= rest), None)
     if last is not None:
         return Window(num_frames - last, num_frames, kept, num_frames)
