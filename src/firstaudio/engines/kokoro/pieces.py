@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,7 +128,7 @@ def _read(folder: Path) -> Pieces | None:
             return Pieces(folder, manifest["sha256"], manifest["noise"], manifest["anchors"], norms)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, BadZipFile) as error:
         logger.warning("the pieces in %s are not usable (%s) and are made again", folder, error)
         return None
     logger.warning("the pieces in %s are not whole and are made again", folder)
