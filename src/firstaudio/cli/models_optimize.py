@@ -49,8 +49,9 @@ def optimize(
     from firstaudio.engines.kokoro.store import find
 
     loaded = load_with_model(config, folder=model_folder)
-    given = {key: value for key, value in (("model", model), ("voices", voices_file)) if value}
-    effective = replace(loaded, kokoro=replace(loaded.kokoro, **given))
+    kokoro = loaded.kokoro
+    kokoro = replace(kokoro, model=model or kokoro.model, voices=voices_file or kokoro.voices)
+    effective = replace(loaded, kokoro=kokoro)
     wanted = [name.strip() for name in voices.split(",") if name.strip()]
     with _progress() as progress:
         outcome = run(effective, find(effective), wanted, progress)

@@ -39,12 +39,13 @@ class EngineInfo:
         sample_rate: Native rate in Hz of every chunk.
         languages: BCP-47 tags.
         num_lanes: Steps that may run at the same time, each on a thread of its own.
-        incremental: Whether a segment yields several steps, the first one early.
+        incremental: Whether a segment yields several steps under decode "auto", the first one early.
         word_timing: Whether chunks carry word marks.
         pitch_range: Lowest and highest `SpeakRequest.pitch`; None where it cannot be changed.
         expected_rtf: Seconds of work per second of audio on one lane, until measured.
         description: One line for people.
-        expected_startup_s: Seconds of work before a segment's first chunk, until measured.
+        expected_startup_s: Seconds of work before a segment's first chunk, preparation and first window included, until
+            measured; 0 for it and `expected_startup_rtf`: the start-up is neither measured nor planned for.
         expected_startup_rtf: What each second of the segment's audio adds to that.
     """
 
@@ -91,6 +92,11 @@ class Engine(Protocol):
     returned may block (on a lane, never on the event loop). One iterator is used by one thread at a time, but not
     always by the same one. Different iterators run at the same time on different lanes, and an iterator may be left
     unfinished for any time while others advance.
+
+    Two things an engine may tell besides. What `prepare` returns may have attributes `runtime: str` (what executed the
+    latest step, one name without commas, such as "openvino-cpu-bf16") and `decode: str` ("windowed" or "whole", as it
+    really was), read after every step. The engine may have a method `progress() -> tuple[float, str]` (share of `start`
+    that is done, 0..1; what it is doing), called on the event loop while `start` runs: it must not block.
     """
 
     @property

@@ -38,6 +38,9 @@ _SPEECH_HEADERS: dict[str, str] = {
     "X-Voice": "The voice that speaks, aliases resolved.",
     "X-Language": "The language that is spoken.",
     "X-Sample-Rate": "Sample rate of the audio in Hz.",
+    "X-Runtime": "What runs the model, in order of use; absent where the engine tells none.",
+    "X-Decode": "windowed or whole, as it was; absent where the engine has no windows.",
+    "X-Failover": "Engines that were passed over, each with the reason; absent where nobody was.",
     "X-Ignored-Fields": "Fields of the request that have no effect, if there are any.",
     "Server-Timing": (
         "Milliseconds until the first audio: ttfa, and its parts queue, text_processing, phonemize, model_inference, "

@@ -244,11 +244,9 @@ def test_a_model_is_removed_with_all_that_was_made_from_it(folder: Path):
     other = put(folder, "model.onnx", model="shape")
     (home / "pieces").mkdir()
     (home / "pieces" / "front.onnx").write_bytes(b"12345")
-    (folder / "profile.json").touch()
 
     assert remove(folder, "kokoro") > len(CONTENT["model.onnx"]) + 5
     assert not home.exists()
-    assert not (folder / "profile.json").exists()
     assert (other / "model.onnx").exists()
 
 

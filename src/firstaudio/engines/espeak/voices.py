@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -66,6 +67,21 @@ ALIASES: dict[str, Alias] = {
     "af_heart": Alias("f3", "female"),
 }
 
+# Kokoro names its voices by language and gender (`bf_emma`). A client of it that is spoken to by espeak, while a model
+# loads for one, hears that language and gender; `X-Voice` says what speaks.
+_KOKORO_NAME = re.compile(r"([abefhijpz])([fm])_[a-z0-9]+")
+_KOKORO_LANGUAGES = {
+    "a": "en-us",
+    "b": "en-gb",
+    "e": "es",
+    "f": "fr-fr",
+    "h": "hi",
+    "i": "it",
+    "j": "ja",
+    "p": "pt-br",
+    "z": "cmn",
+}
+
 
 class VoiceTable:
     """Every voice of a library, by id.
@@ -107,7 +123,7 @@ class VoiceTable:
 
     def resolve(self, voice: str, language: str | None) -> tuple[str, str]:
         """Canonical voice id (`en-us+f3`) and language; see `Engine.resolve`."""
-        alias = self._aliases.get(voice.lower())
+        alias = self._aliases.get(voice.lower()) or self._stand_in(voice.lower())
         if alias is not None:
             tag = self._language(language) if language else alias.language
             return _join(tag, alias.variant), self._by_id[tag].language
@@ -132,6 +148,14 @@ class VoiceTable:
         """What the library calls a canonical voice id."""
         key, _, variant = voice.partition("+")
         return _join(self._by_id[key].identifier, variant)
+
+    def _stand_in(self, voice: str) -> Alias | None:
+        """What speaks for a voice of Kokoro's, if `voice` is named like one."""
+        found = _KOKORO_NAME.fullmatch(voice)
+        if found is None or _KOKORO_LANGUAGES[found[1]] not in self._by_id:
+            return None
+        like = self._aliases["af_heart" if found[2] == "f" else "ash"]
+        return Alias(like.variant, like.gender, _KOKORO_LANGUAGES[found[1]])
 
     def _language(self, language: str) -> str:
         tag = language.lower().replace("_", "-")

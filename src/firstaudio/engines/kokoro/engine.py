@@ -43,7 +43,7 @@ class Prepared:
         request: What was asked.
         runs: Its tokens.
         windowed: Whether it is decoded in windows.
-        runtime: What made its audio; known with the first chunk. Several: joined by commas.
+        runtime: What made the latest part of its audio; empty before the first.
         decode: "windowed" or "whole".
     """
 
@@ -55,12 +55,6 @@ class Prepared:
 
     def __post_init__(self) -> None:
         self.decode = "windowed" if self.windowed else "whole"
-
-    def made_by(self, runtime: str) -> None:
-        """Note who made a part."""
-        names = self.runtime.split(",") if self.runtime else []
-        if runtime not in names:
-            self.runtime = ",".join([*names, runtime])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +81,7 @@ class KokoroEngine:
         self._keeper: Keeper[Loaded] | None = None
         self._choices: Choices | None = None
         self._info: EngineInfo | None = None
+        self._progress = (0.0, "not started")
 
     @property
     def info(self) -> EngineInfo:
@@ -101,13 +96,17 @@ class KokoroEngine:
             ConfigError: Files or settings are wrong.
             EngineError: Nothing here can run the model.
         """
+        self._progress = (0.0, "reading voices")
         self._files = files = find(self._config)
         self._voices = VoiceTable(files.voices)
+        self._progress = (0.1, "starting what pronounces")
         self._tokens.start()
+        self._progress = (0.2, "loading the model; the first time it is cut and measured")
         self._keeper = Keeper(lambda: load_model(self._config, files), self._config.kokoro.unload_after_s)
         with self._keeper.use() as loaded:
             self._choices = loaded.choices
             windowed = loaded.choices.decode == "windowed"
+        self._progress = (0.8, "warming up")
         figures, knows_words = self._warm_up()
         self._info = EngineInfo(
             name="kokoro",
@@ -122,6 +121,10 @@ class KokoroEngine:
             expected_startup_s=figures.startup_s,
             expected_startup_rtf=figures.startup_rtf,
         )
+
+    def progress(self) -> tuple[float, str]:
+        """How far `start` has come, 0..1, and what it is doing."""
+        return self._progress
 
     def voices(self) -> Sequence[Voice]:
         """Aliases first, then the voices of the file."""
@@ -150,7 +153,7 @@ class KokoroEngine:
                 marks: list[WordMark] | None = None
                 begin = position
                 for part in self._parts(loaded, prepared, run, index):
-                    prepared.made_by(part.runtime)
+                    prepared.runtime = part.runtime
                     end = position + len(part.pcm)
                     due = [mark for mark in marks or () if mark.start_sample < end]
                     marks = [mark for mark in marks or () if mark.start_sample >= end] if marks is not None else None

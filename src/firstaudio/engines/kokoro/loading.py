@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-COMPILED_FOLDER = "compiled"
 MEASURED_LENGTH = LENGTHS[1]  # frames of the window by which runtimes are compared: the middle one
 NEVER_OPTIMIZED = "run `firstaudio models optimize`: nobody has measured windows and bf16 of this model here"
 
@@ -118,12 +117,7 @@ def _cut_model(config: Config, pieces: Pieces) -> Loaded:
     cpu = _cpu(config)
     sessions = {name: Exclusive(cpu.load(pieces.path(name))) for name in ("front", "source", "tail")}
     generator = Exclusive(Lazy(partial(cpu.load, pieces.path("generator"))))
-    candidates = resolve(
-        config.kokoro.runtimes,
-        precision,
-        num_threads=config.kokoro.num_threads,
-        cache_folder=pieces.folder / COMPILED_FOLDER,
-    )
+    candidates = resolve(config.kokoro.runtimes, precision, num_threads=config.kokoro.num_threads)
     profile = _profile(config, pieces, candidates)
     used = _in_use(config, candidates, profile)
     router = Router(_routed(pieces, used, cpu, profile))

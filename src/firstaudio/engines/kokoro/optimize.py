@@ -18,7 +18,7 @@ from firstaudio.config import Config
 from firstaudio.engines.espeak.phonemizer import Phonemizer
 from firstaudio.engines.kokoro.decoder import Decoder, Features
 from firstaudio.engines.kokoro.fidelity import Comparison, Distance, Verdict, distance
-from firstaudio.engines.kokoro.loading import COMPILED_FOLDER, Loaded, cut_or_reason, load_model
+from firstaudio.engines.kokoro.loading import Loaded, cut_or_reason, load_model
 from firstaudio.engines.kokoro.pieces import Pieces
 from firstaudio.engines.kokoro.runtimes.base import Runtime, Session
 from firstaudio.engines.kokoro.runtimes.detect import available, resolve
@@ -87,7 +87,7 @@ def _unprejudiced(config: Config) -> Config:
 def _bench(config: Config, pieces: Pieces, tokens: TextToTokens, voices: VoiceTable) -> Iterator[_Bench]:
     cpu = OrtRuntime("cpu", num_threads=config.kokoro.num_threads)
     with tempfile.TemporaryDirectory(prefix="firstaudio-") as folder:
-        yield _Bench(pieces, cpu, _bf16(config, pieces), _with_statistics(pieces, cpu, Path(folder)), tokens, voices)
+        yield _Bench(pieces, cpu, _bf16(config), _with_statistics(pieces, cpu, Path(folder)), tokens, voices)
 
 
 def _with_statistics(pieces: Pieces, cpu: Runtime, folder: Path) -> Session:
@@ -101,13 +101,12 @@ def _with_statistics(pieces: Pieces, cpu: Runtime, folder: Path) -> Session:
     return cpu.load(path)
 
 
-def _bf16(config: Config, pieces: Pieces) -> Runtime | None:
+def _bf16(config: Config) -> Runtime | None:
     """The first runtime here that computes in bf16."""
     names = [each.name for each in available() if each.is_there and each.known.precision == "bf16"]
     if not names:
         return None
-    folder = pieces.folder / COMPILED_FOLDER
-    return resolve(names[:1], "bf16", num_threads=config.kokoro.num_threads, cache_folder=folder)[0]
+    return resolve(names[:1], "bf16", num_threads=config.kokoro.num_threads)[0]
 
 
 class _Bench:

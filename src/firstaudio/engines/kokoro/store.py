@@ -1,8 +1,8 @@
 """Where model files lie: one folder, a sub-folder for each model, a manifest in it that says what was checked.
 
 A file counts as installed when the manifest lists it: the manifest is written last, after the file was checked and
-renamed into place, so nothing half-written is ever used. What is made from a model lies beside it (`pieces/`), what was
-measured on this machine lies in the folder itself (`profile.json`).
+renamed into place, so nothing half-written is ever used. What is made from a model and what was measured of it on this
+machine lies beside it (`pieces/`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from firstaudio.engines.kokoro.disk import atomic_write, locked, sha256_of, writ
 from firstaudio.engines.kokoro.release import KOKORO, RELEASES, VARIANTS, Role
 from firstaudio.errors import ConfigError, MissingExtraError
 
-MANIFEST_FILE, PIECES_FOLDER, PROFILE_FILE = "manifest.json", "pieces", "profile.json"
+MANIFEST_FILE, PIECES_FOLDER = "manifest.json", "pieces"
 PART = ".part"  # a file on its way; beside it `.part.json`, what is known of it
 OWN = "own"  # the name of models that are given by path: only what is made from them lies in the folder
 SHAPE = "shape"  # the model of Kokoro's shape with random weights
@@ -165,7 +165,7 @@ def verify(folder: Path, name: str) -> dict[str, State]:
 
 
 def remove(folder: Path, name: str) -> int:
-    """Remove a model, what was made from it, and the machine's profile; nothing outside `folder`.
+    """Remove a model and what was made from it; nothing outside `folder`.
 
     Returns:
         The number of bytes that are free now.
@@ -179,7 +179,6 @@ def remove(folder: Path, name: str) -> int:
     with writing(folder), locked(folder, name):
         num_bytes = _num_bytes(path)
         shutil.rmtree(path)
-        (folder / PROFILE_FILE).unlink(missing_ok=True)
     return num_bytes
 
 
