@@ -51,7 +51,7 @@ class Anchors:
 def find_anchors(graph: Graph) -> Anchors:
     """All of them. Raises AnchorError that names the one that is missing."""
     x = _generator_output(graph)
-    bins2 = graph.weight_shape(graph.producers[x])[0]
+    bins2 = _num_rows(graph, x)
     har = _source_spectrum(graph, bins2)
     upsampler = _first_upsampler(graph)
     style, tokens, speed = _inputs(graph)
@@ -104,6 +104,14 @@ def _generator_output(graph: Graph) -> str:
     return tensor
 
 
+def _num_rows(graph: Graph, x: str) -> int:
+    """Channels of what a convolution gives."""
+    shape = graph.weight_shape(graph.producers[x])
+    if not shape:
+        raise AnchorError("the weight of the convolution before the Exp of the spectrum is not fixed")
+    return shape[0]
+
+
 def _source_spectrum(graph: Graph, bins2: int) -> str:
     """What the convolutions that want a spectrum read."""
     convolutions = [node for node in graph.of_type("Conv") if graph.weight_shape(node)[1:2] == (bins2,)]
@@ -136,7 +144,7 @@ def _f0_curve(graph: Graph, har: str) -> str:
     for node in graph.of_type("Conv"):
         if graph.weight_shape(node) == (1, 1, 3) and attribute(node, "strides") == [2]:
             tensor: str = node.input[0]
-            while graph.producers[tensor].op_type in ("Unsqueeze", "Reshape"):
+            while tensor in graph.producers and graph.producers[tensor].op_type in ("Unsqueeze", "Reshape"):
                 tensor = graph.producers[tensor].input[0]
             curves.append(tensor)
     return _one([curve for curve in curves if graph.depends_on(har, curve)], "F0 curve that feeds the source")

@@ -48,8 +48,10 @@ def snake_coefficients() -> NDArray[np.float32]:
 
 def _square_of_sine(graph: Graph, node: onnx.NodeProto) -> onnx.NodeProto | None:
     """The node that squares what `node`, a Sin, gives, if that is all that is done with it."""
+    if node.op_type != "Sin" or node.output[0] in graph.outputs:
+        return None
     after = graph.consumers(node.output[0])
-    if node.op_type != "Sin" or not after or any(item is not after[0] for item in after):
+    if not after or any(item is not after[0] for item in after):
         return None
     square = after[0]
     if square.op_type == "Mul":
@@ -97,6 +99,8 @@ def rewrite_upsampling(model: onnx.ModelProto) -> int:
 
 def _is_plain_upsampling(node: onnx.NodeProto, weight: NDArray[np.float32]) -> bool:
     """Whether the output is exactly `stride` times as long as the input, all channels mixed."""
+    if weight.ndim != 3 or attribute(node, "output_shape") or attribute(node, "auto_pad", b"NOTSET") != b"NOTSET":
+        return False
     (stride,), pads = attribute(node, "strides", [1]), attribute(node, "pads", [0, 0])
     extra = attribute(node, "output_padding", [0])[0]
     is_exact = pads[0] == pads[1] and weight.shape[2] - stride - 2 * pads[0] + extra == 0
@@ -229,10 +233,11 @@ def add_statistics(model: onnx.ModelProto) -> int:
 
 def _statistics(norm: Norm) -> Iterator[onnx.NodeProto]:
     mean, centred, square, variance = (_name(norm, key) for key in ("mean", "centred", "square", "variance"))
-    yield helper.make_node("ReduceMean", [norm.tensor], [mean], axes=[2], keepdims=1)
+    # The mean over time: ReduceMean takes its axes in another way from opset 18 on, this one never changed.
+    yield helper.make_node("GlobalAveragePool", [norm.tensor], [mean])
     yield helper.make_node("Sub", [norm.tensor, mean], [centred])
     yield helper.make_node("Mul", [centred, centred], [square])
-    yield helper.make_node("ReduceMean", [square], [variance], axes=[2], keepdims=1)
+    yield helper.make_node("GlobalAveragePool", [square], [variance])
     yield helper.make_node("Concat", [mean, variance], [_name(norm, "both")], axis=2)
 
 
