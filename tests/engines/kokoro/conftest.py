@@ -115,9 +115,7 @@ def _cast_speed(model: onnx.ModelProto, element_type: int) -> None:
 # How public exports call things.
 DIALECTS: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
     "tokens": copy_of,
-    "input_ids": lambda model: in_dialect(
-        model, {"tokens": "input_ids", "audio": "waveform"}, durations="duration"
-    ),
+    "input_ids": lambda model: in_dialect(model, {"tokens": "input_ids", "audio": "waveform"}, durations="duration"),
     "int_speed": lambda model: in_dialect(
         model, {"tokens": "input_ids", "audio": "waveform"}, speed=onnx.TensorProto.INT32
     ),
@@ -159,7 +157,8 @@ class Tiny:
         self.voices = VoiceTable(VOICES)
         self.runtime = OrtRuntime("cpu", num_threads=1)
         self.sessions = {
-            name: self.runtime.load(self.pieces.path(name)) for name in ("front", "source", "generator", "window", "tail")
+            name: self.runtime.load(self.pieces.path(name))
+            for name in ("front", "source", "generator", "window", "tail")
         }
         self.decoder = self.decoder_with(lambda inputs, _length: (self.sessions["window"].run(inputs)["x"], "one"))
         self._measuring: Any = None
