@@ -124,9 +124,15 @@ def test_a_file_has_types_of_its_own(toml):
         ("[engine]\nnames = 'espeak'\n", "engine.names (file *) must be a list of texts (at least one), got 'espeak'"),
         ("[server]\nprot = 1\n", "*: unknown setting server.prot; did you mean server.port?"),
         ("[serevr]\nport = 1\n", "*: unknown section [serevr]; did you mean server?"),
-        ("port = 1\n", "*: unknown section [port]; known are server, streaming, engine, espeak, synthetic"),
+        (
+            "port = 1\n",
+            "*: unknown section [port]; known are server, streaming, engine, espeak, kokoro, model, synthetic",
+        ),
         ("server = 1\n", "*: server must be a section with settings in it: [server]"),
-        ("origins = 1\n", "*: unknown section [origins]; known are server, streaming, engine, espeak, synthetic"),
+        (
+            "origins = 1\n",
+            "*: unknown section [origins]; known are server, streaming, engine, espeak, kokoro, model, synthetic",
+        ),
         (
             "[streaming]\nmin_chunk_size_ms = 150\n",
             "streaming.max_chunk_size_ms must be at least twice streaming.min_chunk_size_ms, got 200 and 150",

@@ -262,7 +262,7 @@ def test_an_interpreter_without_the_packages_is_refused_with_the_command(run, fo
     result = run("models", "build-shape", "--python", str(fake_python(tmp_path, probe=1)))
 
     assert (result.exit_code, result.stdout) == (2, b"")
-    assert f"to install them: {tmp_path}/python -m pip install torch 'kokoro>=0.9.4' onnx" in result.stderr
+    assert f"to install them: {tmp_path}/python -m pip install torch==2.13.0 kokoro==0.9.4 onnx" in result.stderr
 
 
 def test_an_interpreter_that_is_not_there_is_refused(run, folder: Path, tmp_path: Path):

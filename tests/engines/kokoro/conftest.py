@@ -197,18 +197,12 @@ def ids(num_tokens: int) -> list[int]:
     return np.random.default_rng(num_tokens).integers(1, 178, num_tokens).tolist()
 
 
-def speak_file(model: onnx.ModelProto, pieces: Pieces, seed: Sequence[int] = SEED, **inputs: Any) -> Any:
-    """A whole file, uncut, with the noise that the cut one would use. Its noise inputs come from `give_randomness`."""
+def speak_file(model: onnx.ModelProto, pieces: Pieces, features: Features, **inputs: Any) -> dict[str, Any]:
+    """What a whole file gives, uncut, with the noise that the cut one uses; its noise is made by `give_randomness`."""
     wanted = [port.name for port in model.graph.input if port.name.startswith("noise_")]
-
-    def tapes(num_half_frames: int) -> dict[str, Floats]:
-        made = [
-            NoiseTape(want, [*seed, index]).beginning(num_half_frames)
-            for index, want in enumerate(pieces.noise.values())
-        ]
-        return dict(zip(wanted, made, strict=True))
-
-    return lambda num_half_frames: run_model(model, **inputs, **tapes(num_half_frames))
+    length = features.f0.shape[1]
+    tapes = [NoiseTape(want, [*SEED, index]).beginning(length) for index, want in enumerate(pieces.noise.values())]
+    return run_model(model, **inputs, **dict(zip(wanted, tapes, strict=True)))
 
 
 @pytest.fixture(scope="session")
