@@ -13,6 +13,7 @@ import typer
 
 from firstaudio.cli.models_optimize import optimize
 from firstaudio.cli.models_options import ModelFolderOption, ModelUrlOption, load_with_model, say
+from firstaudio.cli.models_quantize import quantize
 from firstaudio.cli.models_shape import build_shape
 from firstaudio.cli.options import ConfigOption, JsonOption
 
@@ -36,6 +37,7 @@ models_app = typer.Typer(
 )
 models_app.command("build-shape")(build_shape)
 models_app.command("optimize")(optimize)
+models_app.command("quantize")(quantize)
 
 
 @models_app.command("list")
