@@ -2,13 +2,47 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 import sys
+from pathlib import Path
 
 import pytest
 
 from firstaudio.audio.encode import FORMATS
+from firstaudio.engines.kokoro.fidelity import Comparison, Distance, Verdict
+from firstaudio.engines.kokoro.pieces import CUT_VERSION, HASH_DIGITS
+from firstaudio.engines.kokoro.runtimes import detect
+from firstaudio.engines.kokoro.runtimes.figures import Choice, Figures
+from firstaudio.engines.kokoro.runtimes.profile import HASH_CHARS, MachineProfile, machine_facts
+
+TINY = Path(__file__).parents[1] / "data" / "kokoro" / "model.onnx"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of models: empty."""
+    monkeypatch.setenv("FIRSTAUDIO_MODEL_FOLDER", str(tmp_path / "models"))
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny model, in onnxruntime alone, so that nothing is measured."""
+    monkeypatch.setenv("FIRSTAUDIO_KOKORO_MODEL", str(TINY))
+    monkeypatch.setenv("FIRSTAUDIO_KOKORO_RUNTIMES", "onnxruntime-cpu")
+
+
+@pytest.fixture
+def pieces(folder: Path, tiny: None) -> Path:
+    """Where the tiny model's pieces lie, as if it had been cut."""
+    digest = hashlib.sha256(TINY.read_bytes()).hexdigest()
+    pieces = folder / "own" / "pieces" / f"{digest[:HASH_DIGITS]}-{CUT_VERSION}"
+    pieces.mkdir(parents=True)
+    (pieces / "manifest.json").write_text("{}")
+    (pieces / "window.onnx").write_bytes(b"a graph")
+    return pieces
 
 
 @pytest.fixture
@@ -123,3 +157,156 @@ def test_people_get_a_table(run, quick, sound, monkeypatch):
 
     assert (result.exit_code, result.stderr) == (0, "")
     assert b"engine synthetic" in result.stdout
+
+
+def test_without_model_files_the_command_that_fetches_them_is_told(checks):
+    found, exit_code = checks()
+
+    assert (exit_code, found["kokoro model"]["status"], found["engine kokoro"]["status"]) == (0, "optional", "optional")
+    assert "firstaudio models pull kokoro" in found["kokoro model"]["detail"]
+
+
+def test_model_files_that_are_wanted_and_not_there_are_broken(checks, monkeypatch):
+    monkeypatch.setenv("FIRSTAUDIO_ENGINE_NAMES", "kokoro")
+    found, exit_code = checks()
+
+    assert (exit_code, found["kokoro model"]["status"]) == (1, "broken")
+    assert found["kokoro model"]["remedy"] == "firstaudio models pull kokoro"
+
+
+def test_a_model_that_was_never_cut_is_not_cut_only_to_look_at_it(checks, tiny, folder: Path):
+    found, exit_code = checks()
+
+    assert (exit_code, folder.exists()) == (0, False)
+    assert found["engine kokoro"]["detail"].startswith("not tried: the model was not cut yet")
+    assert (found["kokoro cut"]["status"], found["kokoro cut"]["remedy"]) == (
+        "info",
+        "or now: firstaudio models optimize",
+    )
+
+
+def test_an_engine_that_is_wanted_is_cut_started_and_speaks(checks, tiny, monkeypatch, folder: Path):
+    monkeypatch.setenv("FIRSTAUDIO_ENGINE_NAMES", "kokoro")
+    found, exit_code = checks()
+
+    assert (exit_code, found["engine kokoro"]["status"], found["kokoro cut"]["status"]) == (0, "ok", "ok")
+    assert "a word began after" in found["engine kokoro"]["detail"]
+    assert str(folder) in found["kokoro cut"]["detail"]
+    assert found["kokoro verdict"]["remedy"] == "firstaudio models optimize"
+
+
+def test_what_cannot_be_cut_is_told_with_its_reason(checks, pieces: Path, monkeypatch):
+    monkeypatch.setattr(
+        "firstaudio.cli.doctor._try_engine", lambda name, config, told: told.update({name: {"cut_problem": "no Exp"}})
+    )
+    found, _ = checks()
+
+    assert found["kokoro cut"]["detail"].endswith("it cannot be cut: no Exp")
+    assert "kokoro verdict" not in found
+
+
+def test_the_verdict_is_shown_with_its_numbers(checks, pieces: Path, monkeypatch):
+    monkeypatch.setattr("firstaudio.cli.doctor._try_engine", lambda *_: "speaks")
+    near, far = (Distance(0.4, 20.0),), (Distance(1.5, 9.0),)
+    Verdict(Comparison("windowed", near), Comparison("bf16", far), Comparison("seeds", far), ("a",), "2026-01-01").save(
+        pieces
+    )
+    found, _ = checks()
+
+    told = found["kokoro verdict"]
+    assert (told["status"], told["remedy"]) == ("ok", "")
+    assert "decode windowed: windows are 0.40 dB from whole" in told["detail"]
+    assert "bf16 is too far from f32: mean distance 1.50 dB, at most 1 is allowed" in told["detail"]
+    assert "seeds 1.50 dB (worst 1.50)" in told["detail"]
+
+
+def put_profile(pieces: Path, num_threads: int = 0) -> None:
+    reasons = {"a": "a: 2 ms: used", "b": "b: 9 ms: not used, it is slower"}
+    figures = (Figures("a", 1.0, (2.0,), 90.0), Figures("b", 1.0, (9.0,), 90.0))
+    facts = machine_facts(pieces / "window.onnx", ("a", "b"), num_threads)
+    row = MachineProfile(facts, Choice("a", reasons, figures), "2026-01-01").to_json()
+    (pieces / f"machine-{facts['graph'][:HASH_CHARS]}.json").write_text(json.dumps(row))
+
+
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No engine is started."""
+    monkeypatch.setattr("firstaudio.cli.doctor._try_engine", lambda *_: "speaks")
+
+
+def test_the_machine_profile_says_who_won_and_why_the_others_did_not(checks, pieces: Path, idle: None):
+    put_profile(pieces)
+    told = checks()[0]["kokoro profile"]
+
+    assert (told["status"], told["remedy"]) == ("ok", "")
+    assert told["detail"] == "a: 2 ms: used; b: 9 ms: not used, it is slower (measured 2026-01-01)"
+
+
+def test_a_profile_of_other_circumstances_says_what_has_changed(checks, pieces: Path, idle: None):
+    put_profile(pieces, num_threads=3)
+    told = checks()[0]["kokoro profile"]
+
+    assert (told["status"], told["remedy"]) == ("info", "the next start measures again: num_threads was 3, is 0")
+
+
+def test_a_damaged_profile_is_told(checks, pieces: Path, idle: None):
+    put_profile(pieces)
+    next(pieces.glob("machine-*.json")).write_text("{")
+    told = checks()[0]["kokoro profile"]
+
+    assert (told["status"], "is no machine profile" in told["detail"]) == ("info", True)
+
+
+def test_every_runtime_is_told_with_what_it_lacks(checks, monkeypatch):
+    lacking = detect.Candidate(detect.KNOWN[1], "not installed", "pip install openvino")
+    monkeypatch.setattr(detect, "available", lambda: [detect.Candidate(detect.KNOWN[0]), lacking])
+    found, _ = checks()
+
+    assert found["runtime onnxruntime-cpu"]["status"] == "ok"
+    assert found["runtime openvino-cpu"] == {
+        "name": "runtime openvino-cpu",
+        "status": "optional",
+        "detail": "not installed",
+        "remedy": "pip install openvino",
+    }
+
+
+def test_a_driver_that_breaks_the_look_at_runtimes_is_told(checks, monkeypatch):
+    def fail() -> None:
+        raise RuntimeError("driver too old")
+
+    monkeypatch.setattr(detect, "available", fail)
+    found, exit_code = checks()
+
+    assert (exit_code, found["runtimes"]["status"]) == (0, "optional")
+    assert "driver too old" in found["runtimes"]["detail"]
+
+
+def test_without_the_extras_everything_else_is_examined(checks, monkeypatch):
+    monkeypatch.delenv("FIRSTAUDIO_MODEL_FOLDER")
+    for name in ("onnxruntime", "onnx", "openvino", "filelock", "platformdirs", "misaki"):
+        monkeypatch.setitem(sys.modules, name, None)
+    found, exit_code = checks()
+
+    assert (exit_code, found["format wav"]["status"]) == (0, "ok")
+    assert "pip install 'firstaudio[kokoro]'" in found["kokoro model"]["detail"]
+    assert (found["runtime onnxruntime-cpu"]["detail"], found["runtime onnxruntime-cpu"]["remedy"]) == (
+        "not installed",
+        "pip install onnxruntime",
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "said"),
+    [
+        ("auto", "ok", "espeak-ng, because no misaki"),
+        ("espeak", "ok", "kokoro.g2p says so"),
+        ("misaki", "optional", ""),
+    ],
+)
+def test_what_pronounces_is_told_with_the_reason(checks, monkeypatch, asked: str, status: str, said: str):
+    monkeypatch.setattr("firstaudio.engines.kokoro.misaki_g2p.missing", lambda _: "no misaki")
+    monkeypatch.setenv("FIRSTAUDIO_KOKORO_G2P", asked)
+    told = checks()[0]["kokoro phonemes"]
+
+    assert (told["status"], said in told["detail"]) == (status, True)

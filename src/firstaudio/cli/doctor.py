@@ -7,9 +7,8 @@ import json
 import platform
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 import typer
@@ -74,13 +73,14 @@ def examine(config_file: Path | None = None) -> Iterator[Check]:
     except ConfigError as error:
         yield Check("configuration", "broken", error.message, "mend it; the checks below use the defaults")
     yield _espeak_library(config)
-    engines = list(_engines(config))
+    told: dict[str, Mapping[str, Any]] = {}
+    engines = list(_engines(config, told))
     yield from engines
     if all(check.status != "broken" for check in engines):
         yield _default_voice(config)
+    yield from _kokoro(config, told.get("kokoro", {}))
     yield from _encoders()
     yield _sound_device()
-    yield _onnxruntime()
     yield _port(config)
 
 
@@ -106,27 +106,33 @@ def _espeak_library(config: Config) -> Check:
     return Check("espeak-ng library", "ok", f"{library} (data: {data or 'its own'})")
 
 
-def _engines(config: Config) -> Iterator[Check]:
+def _engines(config: Config, told: dict[str, Mapping[str, Any]]) -> Iterator[Check]:
+    """Every engine, tried; what one tells of itself (`status`) goes into `told`."""
+    from firstaudio.cli.doctor_kokoro import reason_to_wait
     from firstaudio.engines.registry import available
 
     installed = available()
     for name in dict.fromkeys((*config.engine.names, *installed)):
         needed = name in config.engine.names
+        if name == "kokoro" and not needed and (reason := reason_to_wait(config)):
+            yield Check(f"engine {name}", "optional", f"not tried: {reason}", "to try it: --engine-names kokoro")
+            continue
         try:
-            yield Check(f"engine {name}", "ok", _try_engine(name, config))
+            yield Check(f"engine {name}", "ok", _try_engine(name, config, told))
         except FirstaudioError as error:
             remedy = "mend it, or take it out of engine.names" if needed else "only needed if you want this engine"
             yield Check(f"engine {name}", "broken" if needed else "optional", error.message, remedy)
 
 
-def _try_engine(name: str, config: Config) -> str:
+def _try_engine(name: str, config: Config, told: dict[str, Mapping[str, Any]]) -> str:
     """Start the engine and let it say a word. Raises FirstaudioError."""
     from firstaudio.cli.embedded import embedded
     from firstaudio.engines.registry import create
     from firstaudio.synthesis.utterance import Utterance
 
     begin_ns = now_ns()
-    with embedded(config, {name: create(name, config)}, check_default_voice=False) as synthesizer:
+    engine = create(name, config)
+    with embedded(config, {name: engine}, check_default_voice=False) as synthesizer:
         start_ms = (now_ns() - begin_ns) / NS_PER_MS
         voices = [voice for _, voice in synthesizer.voices()]
         begin_ns = now_ns()
@@ -134,6 +140,7 @@ def _try_engine(name: str, config: Config) -> str:
             next(speech)
             first_ms = (now_ns() - begin_ns) / NS_PER_MS
         description = synthesizer.infos()[0].description
+        told[name] = engine.status() if hasattr(engine, "status") else {}
     return f"{description}; {len(voices)} voices; started in {start_ms:.0f} ms, a word began after {first_ms:.1f} ms"
 
 
@@ -145,6 +152,12 @@ def _default_voice(config: Config) -> Check:
             return Check("default voice", "ok", config.engine.default_voice)
     except FirstaudioError as error:
         return Check("default voice", "broken", error.message, "choose another one: engine.default_voice")
+
+
+def _kokoro(config: Config, told: Mapping[str, Any]) -> Iterator[Check]:
+    from firstaudio.cli.doctor_kokoro import kokoro_checks
+
+    yield from kokoro_checks(config, told)
 
 
 def _encoders() -> Iterator[Check]:
@@ -177,14 +190,6 @@ def _sound_device() -> Check:
     except Exception as error:  # noqa: BLE001 -- PortAudio's own error type lives in the optional package
         return Check("sound device", "optional", str(error), "connect one, or write files with say -o FILE")
     return Check("sound device", "ok", str(device["name"]))
-
-
-def _onnxruntime() -> Check:
-    try:
-        onnxruntime: Any = import_module("onnxruntime")
-    except ImportError:
-        return Check("onnxruntime", "optional", "not installed; no engine above needs it", "pip install onnxruntime")
-    return Check("onnxruntime", "ok", f"{onnxruntime.__version__}: {', '.join(onnxruntime.get_available_providers())}")
 
 
 def _port(config: Config) -> Check:

@@ -165,6 +165,13 @@ class Speed:
         return self.ratio is not None and (self.ratio.high < 1 or 1 / self.ratio.value - 1 > MIN_GAIN)
 
     @property
+    def slowness(self) -> str:
+        """How slow it is, for people. Only where `is_slower`."""
+        assert self.ratio is not None
+        how = "slower" if self.ratio.high < 1 else "probably slower"
+        return f"{how} for {self.num_tokens} tokens ({self.ratio})"
+
+    @property
     def is_gain(self) -> bool:
         """Whether it is faster beyond doubt."""
         return self.ratio is not None and self.ratio.is_gain
@@ -325,7 +332,7 @@ def judge(
     against = list(fidelity.failures)
     if lost_cut:
         against.append(f"it cannot be cut, so that it could not be decoded in windows: {lost_cut}")
-    against += [f"it takes longer for {each.num_tokens} tokens ({each.ratio})" for each in speeds if each.is_slower]
+    against += [each.slowness for each in speeds if each.is_slower]
     gains = [f"faster for {each.num_tokens} tokens ({each.ratio})" for each in speeds if each.is_gain]
     if smaller >= MIN_SMALLER:
         gains.append(f"{smaller:.0%} smaller")
