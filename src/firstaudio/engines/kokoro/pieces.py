@@ -121,10 +121,8 @@ def _read(folder: Path) -> Pieces | None:
     """What the manifest vouches for; None where there is none, or a file is not as it says."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        whole = all((folder / name).stat().st_size == size for name, size in manifest["files"].items())
-        with np.load(folder / "norms.npz") as file:
-            norms = NormParameters(file["scale"], file["bias"], file["epsilon"])
-        if whole:
+        if all((folder / name).stat().st_size == size for name, size in manifest["files"].items()):
+            norms = _read_norms(folder / "norms.npz")
             return Pieces(folder, manifest["sha256"], manifest["noise"], manifest["anchors"], norms)
     except FileNotFoundError:
         return None
@@ -133,6 +131,11 @@ def _read(folder: Path) -> Pieces | None:
         return None
     logger.warning("the pieces in %s are not whole and are made again", folder)
     return None
+
+
+def _read_norms(path: Path) -> NormParameters:
+    with path.open("rb") as file, np.load(file) as arrays:
+        return NormParameters(arrays["scale"], arrays["bias"], arrays["epsilon"])
 
 
 @contextmanager
