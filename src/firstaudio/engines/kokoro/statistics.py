@@ -62,7 +62,8 @@ class StatisticsTable:
     def _read(self, name: str) -> Floats | None:
         if name not in self._known:
             try:
-                found = np.load(self._path(name), allow_pickle=False)
+                with self._path(name).open("rb") as file:
+                    found = np.lib.format.read_array(file, allow_pickle=False)
             except (OSError, ValueError):
                 return None
             if found.shape != (self._num_channels, 2) or not np.isfinite(found).all():
