@@ -151,4 +151,6 @@ def checked(pcm: Floats) -> Floats:
         raise EngineError("the model gave no audio")
     if not np.isfinite(pcm).all():
         raise EngineError("the model gave audio that is not finite")
+    if not np.ptp(pcm):
+        raise EngineError("the model gave dead silence")
     return pcm
