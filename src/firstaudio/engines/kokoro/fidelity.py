@@ -159,7 +159,7 @@ def read_verdict(folder: Path) -> Verdict | None:
     """What `fidelity.json` says; None where there is none, or it was measured in another way, or is damaged."""
     try:
         row = json.loads((folder / VERDICT_FILE).read_text(encoding="utf-8"))
-        if row["version"] != VERDICT_VERSION:
+        if row["version"] != VERDICT_VERSION or not all(each["distances"] for each in row["comparisons"].values()):
             return None
         found = {
             name: Comparison(name, tuple(Distance(**each) for each in comparison["distances"]))
