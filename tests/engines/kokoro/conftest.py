@@ -212,6 +212,7 @@ def tools() -> SimpleNamespace:
         model_of=model_of,
         run_model=run_model,
         copy_of=copy_of,
+        load=onnx.load,
         snr_db=snr_db,
         ids=ids,
         dialects=DIALECTS,
