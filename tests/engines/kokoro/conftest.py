@@ -18,6 +18,7 @@ from firstaudio.engines.kokoro.model import CutModel
 from firstaudio.engines.kokoro.pieces import Pieces, pieces_of
 from firstaudio.engines.kokoro.runtimes.base import Session
 from firstaudio.engines.kokoro.runtimes.board import RoutedSession
+from firstaudio.engines.kokoro.runtimes.cost import Cost
 from firstaudio.engines.kokoro.runtimes.ort import OrtRuntime
 from firstaudio.engines.kokoro.runtimes.router import Router
 from firstaudio.engines.kokoro.sessions import is_sound
@@ -54,13 +55,18 @@ def model_of(
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
-def run_model(model: onnx.ModelProto, **inputs: Any) -> dict[str, Any]:
-    """Every output by name."""
+def open_model(model: onnx.ModelProto) -> Any:
+    """A session of onnxruntime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def run_model(model: onnx.ModelProto, **inputs: Any) -> dict[str, Any]:
+    """Every output by name."""
+    session = open_model(model)
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, inputs), strict=True))
 
@@ -169,8 +175,11 @@ class Tiny:
         return Decoder(front, source, tail, lambda: generator, window, self.pieces.noise, "whole")
 
     def model_with(self, sessions: Mapping[str, Session], folder: Path) -> CutModel:
-        """A model whose windows go to these sessions, with statistics in `folder`."""
-        router = Router([RoutedSession(name, session) for name, session in sessions.items()])
+        """A model whose windows go to the first of these sessions while it can; statistics lie in `folder`."""
+        costs = [Cost(), *(Cost.seeded(32, 60e9) for _ in sessions)]
+        router = Router(
+            [RoutedSession(name, session, cost) for (name, session), cost in zip(sessions.items(), costs, strict=False)]
+        )
 
         def window(inputs: Any, length: int) -> tuple[Floats, str]:
             outputs, name = router.run(inputs, length, is_sound)
@@ -188,8 +197,8 @@ class Tiny:
     def statistics(self, features: Features, seed: Sequence[int] = SEED) -> Floats:
         """Mean and variance at each norm of this very run."""
         if self._measuring is None:
-            self._measuring = measuring(onnx.load(self.pieces.path("generator")))
-        return run_model(self._measuring, **self.decoder.generator_inputs(features, seed))["statistics"][0]
+            self._measuring = open_model(measuring(onnx.load(self.pieces.path("generator"))))
+        return self._measuring.run(["statistics"], self.decoder.generator_inputs(features, seed))[0][0]
 
 
 def ids(num_tokens: int) -> list[int]:
