@@ -103,7 +103,7 @@ def test_a_whole_file_speaks_the_shortest_and_the_longest_run(
 def test_a_file_of_whole_speeds_says_which_speeds_go(kokoro: Any, tools: SimpleNamespace, tmp_path: Path):
     model = whole_file(kokoro, tools, tmp_path, "int_speed")
     given = (tools.ids(20), tools.VOICE, kokoro.style())
-    with pytest.raises(RequestError, match="ask for speed 1, 2, 3 or 4, not 1.5") as caught:
+    with pytest.raises(RequestError, match=r"ask for speed 1, 2, 3 or 4, not 1\.5") as caught:
         list(model.parts(*given, 1.5, tools.SEED, windowed=False))
     assert caught.value.param == "speed"
     [natural] = model.parts(*given, 1.0, tools.SEED, windowed=False)

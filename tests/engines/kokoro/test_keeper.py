@@ -1,0 +1,164 @@
+"""Something heavy, kept while it is needed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from firstaudio.engines.kokoro.keeper import Keeper
+from firstaudio.errors import ConfigError
+
+
+class FakeTimer:
+    """A timer that fires when the test says so."""
+
+    made: list[FakeTimer]
+
+    def __init__(self, interval: float, function: Callable[[], None]) -> None:
+        self.interval, self.function = interval, function
+        self.daemon = self.is_started = self.is_cancelled = False
+        self.made.append(self)
+
+    def start(self) -> None:
+        self.is_started = True
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+    def fire(self) -> None:
+        assert self.is_started
+        self.function()
+
+
+@pytest.fixture
+def timers(monkeypatch: pytest.MonkeyPatch) -> list[FakeTimer]:
+    monkeypatch.setattr(FakeTimer, "made", [], raising=False)
+    monkeypatch.setattr(threading, "Timer", FakeTimer)
+    return FakeTimer.made
+
+
+@pytest.fixture
+def loads() -> list[object]:
+    return []
+
+
+@pytest.fixture
+def keeper(loads: list[object]) -> Keeper[object]:
+    def load() -> object:
+        loads.append(object())
+        return loads[-1]
+
+    return Keeper(load, 30.0)
+
+
+def test_it_is_loaded_when_it_is_needed_and_once_for_all(
+    keeper: Keeper[object], loads: list[object], timers: list[FakeTimer]
+):
+    assert keeper.peek() is None
+    with keeper.use() as first, keeper.use() as second:
+        assert first is second is keeper.peek()
+    with keeper.use() as third:
+        assert third is first
+    assert len(loads) == 1
+
+
+def test_unused_it_is_let_go_and_loaded_again(keeper: Keeper[object], loads: list[object], timers: list[FakeTimer]):
+    with keeper.use():
+        assert timers == []
+    [timer] = timers
+    assert (timer.interval, timer.daemon, timer.is_started) == (30.0, True, True)
+    timer.fire()
+    assert keeper.peek() is None
+    with keeper.use() as again:
+        assert again is loads[1]
+
+
+def test_it_is_kept_while_one_of_two_uses_it(keeper: Keeper[object], timers: list[FakeTimer]):
+    with keeper.use():
+        with keeper.use():
+            pass
+        assert timers == []
+    assert len(timers) == 1
+
+
+def test_whoever_comes_in_time_stops_the_timer(keeper: Keeper[object], timers: list[FakeTimer], loads: list[object]):
+    with keeper.use():
+        pass
+    with keeper.use():
+        assert timers[0].is_cancelled
+        timers[0].fire()  # it had begun when it was cancelled
+        assert keeper.peek() is not None
+    assert len(loads) == 1
+    assert not timers[1].is_cancelled
+
+
+def test_whoever_fails_inside_is_no_user_any_more(keeper: Keeper[object], timers: list[FakeTimer]):
+    with pytest.raises(ZeroDivisionError), keeper.use():
+        raise ZeroDivisionError
+    timers[0].fire()
+    assert keeper.peek() is None
+
+
+def test_never_means_never(timers: list[FakeTimer]):
+    keeper: Keeper[object] = Keeper(object)
+    with keeper.use():
+        pass
+    assert timers == []
+    assert keeper.peek() is not None
+
+
+def test_what_cannot_be_loaded_is_tried_again_by_the_next(timers: list[FakeTimer]):
+    found: list[Any] = [ConfigError("no file"), object()]
+
+    def load() -> object:
+        each = found.pop(0)
+        if isinstance(each, ConfigError):
+            raise each
+        return each
+
+    keeper = Keeper(load, 30.0)
+    with pytest.raises(ConfigError, match="no file"), keeper.use():
+        pass
+    with keeper.use() as loaded:
+        assert loaded is not None
+    timers[-1].fire()
+    assert keeper.peek() is None
+
+
+def test_closed_it_is_let_go_and_no_timer_runs(keeper: Keeper[object], timers: list[FakeTimer]):
+    with keeper.use():
+        pass
+    keeper.close()
+    keeper.close()
+    assert keeper.peek() is None
+    assert timers[0].is_cancelled
+    assert len(timers) == 1
+
+
+def test_closed_while_it_is_used_it_is_let_go_and_no_timer_starts(keeper: Keeper[object], timers: list[FakeTimer]):
+    with keeper.use() as held:
+        keeper.close()
+        assert held is not None
+    assert keeper.peek() is None
+    assert timers == []
+
+
+def test_many_at_once_load_it_once(keeper: Keeper[object], loads: list[object], timers: list[FakeTimer]):
+    begin = threading.Barrier(8)
+    seen: list[object] = []
+
+    def use() -> None:
+        begin.wait(20)
+        with keeper.use() as held:
+            seen.append(held)
+
+    threads = [threading.Thread(target=use) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(loads) == 1
+    assert seen == loads * 8
