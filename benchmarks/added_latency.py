@@ -16,7 +16,7 @@ import uvloop
 
 from firstaudio.bench.exchange import Exchange, FailureKind
 from firstaudio.bench.figures.metrics import value
-from firstaudio.bench.figures.stats import quantile
+from firstaudio.stats.sample import quantile
 from firstaudio.bench.load.client import Client
 from firstaudio.bench.load.taken import Taken
 from firstaudio.bench.reading.read import to_record

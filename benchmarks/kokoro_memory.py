@@ -22,7 +22,7 @@ from benchmarks.vs_peers.listen import WARMUP_LENGTHS, Answer, Listener
 from benchmarks.vs_peers.peers import as_target
 from benchmarks.vs_peers.texts import Texts
 
-from firstaudio.bench.figures.stats import theil_sen
+from firstaudio.stats.sample import theil_sen
 from firstaudio.bench.machine.resources import MB, Sample, ServerResources, uss_slope
 
 SHORTEST, LONGEST = 15, 800  # characters of the random texts: as many between 15 and 109 as between 109 and 800

@@ -26,7 +26,7 @@ from benchmarks.vs_peers.listen import VOICE, Answer, Idleness, Listener
 from benchmarks.vs_peers.peers import as_target
 from benchmarks.vs_peers.texts import Texts
 
-from firstaudio.bench.figures.paired import bootstrap_rounds, hodges_lehmann
+from firstaudio.stats.paired import bootstrap_rounds, hodges_lehmann
 from firstaudio.clock import NS_PER_MS, NS_PER_S, now_ns
 from firstaudio.synthesis.synthesizer import Synthesizer
 from firstaudio.synthesis.utterance import Utterance

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.vs_peers.listen import Answer
 
-from firstaudio.bench.figures.paired import bootstrap_rounds, hodges_lehmann
+from firstaudio.stats.paired import bootstrap_rounds, hodges_lehmann
 from firstaudio.bench.figures.stats import quantile_estimate
 
 Row = dict[str, str]

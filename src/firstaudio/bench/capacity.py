@@ -10,9 +10,9 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 
 from firstaudio.bench.figures.metrics import value
-from firstaudio.bench.figures.stats import wilson
 from firstaudio.bench.record import RequestRecord, measured
 from firstaudio.bench.workload import Goals
+from firstaudio.stats.sample import wilson
 
 CONFIRMATIONS = 2
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from firstaudio.bench.capacity import Criterion
-from firstaudio.bench.figures.stats import requests_for_share
 from firstaudio.bench.machine import environment
 from firstaudio.bench.modes import capacity
 from firstaudio.bench.modes.setup import Setup
@@ -18,6 +17,7 @@ from firstaudio.bench.spec import TargetSpec
 from firstaudio.bench.targets.function import FunctionTarget
 from firstaudio.bench.texts import Texts
 from firstaudio.bench.workload import Workload
+from firstaudio.stats.sample import requests_for_share
 
 RATE = 8000
 PATIENT = {"ttfa_ms": 60_000.0, "buffer_ms": 60_000.0}  # what is tested is the search, not the speed of this machine

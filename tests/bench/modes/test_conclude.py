@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from firstaudio.bench.modes.conclude import category, conclude, limits
+from firstaudio.bench.modes.conclude import conclude
 from firstaudio.bench.record import ChunkRow, RequestRecord
 from firstaudio.bench.result import CellResult, Check, Distribution, Estimate
 from firstaudio.bench.workload import Goals
@@ -45,23 +45,6 @@ def concluded(
     return session.findings
 
 
-@pytest.mark.parametrize(
-    ("ttfa_ms", "name"),
-    [
-        (0.0, "excellent"),
-        (399.9, "excellent"),
-        (400.0, "good"),
-        (799.9, "good"),
-        (800.0, "acceptable"),
-        (1200.0, "poor"),
-        (2000.0, "critical"),
-        (1e9, "critical"),
-    ],
-)
-def test_categories_begin_where_the_one_before_ends(ttfa_ms: float, name: str):
-    assert category(ttfa_ms) == name
-
-
 @pytest.mark.parametrize(("mode", "told"), [("ttfa", True), ("full", True), ("server", False)])
 def test_only_modes_about_ttfa_name_a_category(mode: str, told: bool):
     void = (Check("samples", False, "too few"),)
@@ -70,10 +53,6 @@ def test_only_modes_about_ttfa_name_a_category(mode: str, told: bool):
     slow = {"category": "acceptable", "median_ms": 900.0, "limits": "800 to 1200 ms"}
 
     assert concluded(cells, mode=mode).get("categories") == ({"fast": fast, "slow": slow} if told else None)
-
-
-def test_the_last_category_has_no_upper_limit():
-    assert limits("critical") == "2000 ms or more"
 
 
 def test_a_session_without_a_cell_has_nothing_to_conclude():

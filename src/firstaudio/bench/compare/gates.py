@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from firstaudio.bench.figures.metrics import METRICS
-from firstaudio.bench.figures.stats import QUANTILES
 from firstaudio.bench.result import CellResult, Distribution, Estimate
 from firstaudio.bench.sessions.session import Session
 from firstaudio.errors import BenchError
+from firstaudio.stats.sample import QUANTILES
 
 OPERATORS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 PLAIN = {"mean": "mean", "min": "minimum", "max": "maximum"}

@@ -26,10 +26,10 @@ from statistics import median
 from typing import Literal
 
 from firstaudio.bench.figures.metrics import METRICS, value
-from firstaudio.bench.figures.paired import bootstrap_rounds, hodges_lehmann, holm, sign_p, signed_rank_p
 from firstaudio.bench.record import RequestRecord, measured
 from firstaudio.bench.workload import Goals
 from firstaudio.errors import BenchError
+from firstaudio.stats.paired import bootstrap_rounds, hodges_lehmann, holm, sign_p, signed_rank_p
 
 Verdict = Literal["faster", "slower", "equivalent", "inconclusive"]
 Round = tuple[Sequence[RequestRecord], Sequence[RequestRecord]]

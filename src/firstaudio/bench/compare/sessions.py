@@ -24,9 +24,9 @@ from firstaudio.bench.compare.gates import (
 )
 from firstaudio.bench.compare.rounds import ABSOLUTE_FLOORS, RELATIVE_FLOOR
 from firstaudio.bench.figures.metrics import METRICS
-from firstaudio.bench.figures.stats import MIN_SAMPLES, wilson
 from firstaudio.bench.result import CellResult, Distribution
 from firstaudio.bench.sessions.session import Session
+from firstaudio.stats.sample import MIN_SAMPLES, wilson
 
 Finding = Literal["suspect", "no difference", "not judged"]
 QUANTILES_COMPARED = ("p50", "p95")

@@ -10,11 +10,12 @@ from statistics import fmean, median
 from firstaudio.bench.figures.checks import check_all
 from firstaudio.bench.figures.formulas import Window
 from firstaudio.bench.figures.metrics import CELL_METRICS, REQUEST_METRICS, Metric, total, value
-from firstaudio.bench.figures.stats import QUANTILES, quantile_estimate
+from firstaudio.bench.figures.stats import quantile_estimate
 from firstaudio.bench.figures.windows import steady, window_of
 from firstaudio.bench.record import RequestRecord, measured
 from firstaudio.bench.result import CellResult, ClientSide, Distribution
 from firstaudio.bench.workload import Cell, Goals
+from firstaudio.stats.sample import QUANTILES
 
 SUMS = frozenset({"ttfa", "total"})  # usual names in `Server-Timing` for all stages together
 

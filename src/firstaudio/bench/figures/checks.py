@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from statistics import median
 
-from firstaudio.bench.figures import stats
 from firstaudio.bench.figures.formulas import Window, arrivals_ns, last_stamp_ns, ttfa_ms, ttgp_ms
 from firstaudio.bench.record import RequestRecord
 from firstaudio.bench.result import CellResult, Check, ClientSide
 from firstaudio.bench.workload import Cell, Goals
 from firstaudio.clock import NS_PER_MS, NS_PER_S
+from firstaudio.stats import sample
 
 DEMO_SAMPLES = 5  # fewer are not even a demonstration
 LAG_FLOOR_MS, LAG_SHARE = 5.0, 0.05  # of the median TTFA
@@ -154,9 +154,9 @@ def samples(result: CellResult, cell: Cell) -> Check:
         return Check("samples", False, f"{result.issued} of {quota} requests were sent: let the run finish")
     if n < DEMO_SAMPLES:
         return Check("samples", False, f"{n} requests show nothing: send {DEMO_SAMPLES} at least")
-    stated = [name for name, needed in stats.MIN_SAMPLES.items() if n >= needed]
-    if n < stats.MIN_SAMPLES["p90"]:
-        detail = f"{n} requests give minimum, median and maximum: send {stats.MIN_SAMPLES['p90']} or more for p90"
+    stated = [name for name, needed in sample.MIN_SAMPLES.items() if n >= needed]
+    if n < sample.MIN_SAMPLES["p90"]:
+        detail = f"{n} requests give minimum, median and maximum: send {sample.MIN_SAMPLES['p90']} or more for p90"
         return Check("samples", False, detail, voids=False)
     return Check("samples", True, f"{n} requests are enough for {', '.join(stated)}")
 
@@ -182,7 +182,7 @@ def dispatch_lag(cell: Cell, counted: Sequence[RequestRecord], typical_ms: float
         return Check("dispatch lag", None, "not judged: nothing was sent")
     limit_ms = max(LAG_FLOOR_MS, LAG_SHARE * (typical_ms or 0.0))
     lags_ms = [(record.dispatched_ns - record.scheduled_ns) / NS_PER_MS for record in counted]
-    lag_ms = stats.quantile(lags_ms, 0.99)
+    lag_ms = sample.quantile(lags_ms, 0.99)
     detail = f"dispatch lag p99 is {lag_ms:.2f} ms, at most {limit_ms:.2f} ms are allowed"
     if lag_ms > limit_ms:
         detail += ": allow more requests in flight, add load processes, or lower the rate"
@@ -198,7 +198,7 @@ def stability(cell: Cell, counted: Sequence[RequestRecord], window: Window) -> C
     if cell.load.arrival in ("ramp", "trace"):
         return Check("stability", None, "not judged: the load itself changes")
     typical_ms, parts = median_ttfa_ms(counted), list(_parts(counted, window))
-    slope = stats.theil_sen(*zip(*parts, strict=True)) if len(parts) >= MIN_PARTS else None
+    slope = sample.theil_sen(*zip(*parts, strict=True)) if len(parts) >= MIN_PARTS else None
     if slope is None or typical_ms is None:
         return Check("stability", None, f"not judged: {len(counted)} requests are too few to see a drift")
     drifts = abs(slope.value) > max(DRIFT_SHARE * typical_ms, DRIFT_FLOOR_MS) and slope.is_certain

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from firstaudio.bench.figures.formulas import latency_ms, ttfa_ms
-from firstaudio.bench.figures.stats import Slope, theil_sen
 from firstaudio.bench.record import RequestRecord, measured
 from firstaudio.bench.workload import Goals
+from firstaudio.stats.sample import Slope, theil_sen
 
 FitVerdict = Literal["streams", "whole", "unclear"]
 

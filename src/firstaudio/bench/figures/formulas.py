@@ -12,10 +12,10 @@ from itertools import pairwise
 from statistics import fmean
 
 from firstaudio.audio import playback
-from firstaudio.bench.figures.stats import quantile, wilson
 from firstaudio.bench.record import RequestRecord
 from firstaudio.bench.workload import Goals
 from firstaudio.clock import NS_PER_MS, NS_PER_S
+from firstaudio.stats.sample import quantile, wilson
 
 SHORT_CHARACTERS = 50
 

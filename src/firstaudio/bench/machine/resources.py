@@ -187,7 +187,7 @@ def uss_slope(samples: Sequence[Sample]) -> dict[str, float | None]:
 
     Theil-Sen, the median slope over all pairs: one garbage collection does not tilt the line.
     """
-    from firstaudio.bench.figures.stats import theil_sen
+    from firstaudio.stats.sample import theil_sen
 
     half = [(s.served / 1000, s.uss / MB) for s in samples[len(samples) // 2 :] if s.uss is not None]
     line = theil_sen(*zip(*half, strict=True)) if len(half) >= MIN_SLOPE_SAMPLES else None

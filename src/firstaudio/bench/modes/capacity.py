@@ -8,10 +8,10 @@ from typing import Any
 
 from firstaudio.bench.capacity import Criterion, Step, judge, search
 from firstaudio.bench.figures.parts import Part
-from firstaudio.bench.figures.stats import requests_for_share
 from firstaudio.bench.modes.setup import Setup
 from firstaudio.bench.record import RequestRecord
 from firstaudio.bench.run import Runner
+from firstaudio.stats.sample import requests_for_share
 
 FIRST_LOOK = 40  # requests after which a level may already be hopeless
 MAX_TIMES = 3  # as many requests as it takes without a bad one: a level with some is near the limit, and fails

@@ -14,6 +14,7 @@ from firstaudio.bench.record import RequestRecord, measured
 from firstaudio.bench.result import CellResult
 from firstaudio.bench.sessions.session import Session
 from firstaudio.bench.workload import Goals
+from firstaudio.slo import category, limits
 
 CURVE_MS = (0, 10, 20, 50, 100, 150, 200, 300, 500, 750, 1000, 1500, 2000, 3000, 5000, 10000)
 MIN_FIT_REQUESTS = 20
@@ -21,24 +22,6 @@ MIN_FIT_SPREAD = 100  # characters between the shortest and the longest text
 
 CATEGORISED = frozenset({"ttfa", "full"})
 SEARCHING = frozenset({"capacity", "ab"})  # they load a target beyond what it bears, or have a verdict of their own
-
-# The one category function's table: upper ends in ms, exclusive.
-CATEGORIES = ((400.0, "excellent"), (800.0, "good"), (1200.0, "acceptable"), (2000.0, "poor"))
-WORST = "critical"
-
-
-def category(ttfa_ms: float) -> str:
-    """What a time to first audio is called, by `CATEGORIES`; "critical" from 2000 ms on."""
-    return next((name for limit, name in CATEGORIES if ttfa_ms < limit), WORST)
-
-
-def limits(name: str) -> str:
-    """Between which times a category lies, in words. Raises ValueError for one that does not exist."""
-    ends = [limit for limit, _ in CATEGORIES]
-    place = [*(each for _, each in CATEGORIES), WORST].index(name)
-    if place == len(ends):
-        return f"{ends[-1]:g} ms or more"
-    return f"below {ends[place]:g} ms" if place == 0 else f"{ends[place - 1]:g} to {ends[place]:g} ms"
 
 
 def conclude(session: Session, records: Sequence[RequestRecord], goals: Goals) -> None:

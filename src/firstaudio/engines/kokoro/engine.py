@@ -200,7 +200,9 @@ class KokoroEngine:
             if loaded.model.knows(request.voice):
                 return True
         if request.decode == "windowed" and self._choices.cut_problem:
-            raise EngineError(f"nothing can be decoded in windows: the model cannot be cut: {self._choices.cut_problem}")
+            raise EngineError(
+                f"nothing can be decoded in windows: the model cannot be cut: {self._choices.cut_problem}"
+            )
         if request.decode == "windowed":
             raise EngineError(
                 f"voice {request.voice!r} cannot be decoded in windows: nobody has measured it; "

@@ -1,0 +1,1 @@
+"""Statistics of samples, whoever took them: quantiles, shares, slopes, paired differences."""
