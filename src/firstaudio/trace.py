@@ -15,6 +15,10 @@ from firstaudio.clock import NS_PER_MS, Clock, now_ns
 
 Stage = Literal["queue", "text_processing", "phonemize", "model_inference", "audio_conversion", "chunk_delivery"]
 Outcome = Literal["completed", "cancelled", "failed", "refused"]
+Warmth = Literal["cold", "warm", "cached"]
+Origin = Literal["client", "benchmark", "tuner", "warmup"]
+TextClass = Literal["short", "medium", "long", "complex"]
+MAX_SPANS = 512
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
@@ -30,6 +34,19 @@ class Trace:
         runtime: What executed the engine's steps, as the engine calls it ("openvino-cpu-bf16"), in order of use and
             joined by commas; empty where the engine has nothing to tell.
         decode: "windowed" or "whole", as it really was, joined likewise; empty where the engine has no windows.
+        text_class: Short, medium, long or complex; empty before the text has been looked at.
+        delivery: How the audio leaves: "audio", "sse", "whole"; empty where nothing is sent.
+        warmth: "cached": the first segment's audio was there already; "cold": the engine had to load something for it.
+        origin: Who asked: a client, a benchmark of our own, the tuner, the warm-up.
+        run: Id of the benchmark that asked; empty for others.
+        arm: Which arm of the tuner's experiment it was given; empty where none runs.
+        num_ahead: Streams that were there when it came.
+        predicted_ttfa_ms: What was predicted before any work; None where nothing was known.
+        gapless_ns: The latest that a chunk came after the audio before it; with it as the moment of "play", a listener
+            who gets every chunk when it is sent never hears a gap. None before the first audio.
+        num_stalls: Gaps of a listener who plays at once.
+        sent_audio_ns: Audio handed to the client.
+        spans: Stages one by one as (name, begin, end) where `keeps_spans`, the first `MAX_SPANS` of them.
         failover: Who was asked for and could not speak, and why, as the header X-Failover tells it; None: nobody.
 
     A lane (its step) and the event loop (encoding, sending) write stage times at the same time; every other field has
@@ -39,7 +56,18 @@ class Trace:
     request_id: str = ""
     engine: str = ""
     voice: str = ""
+    language: str = ""
+    speed: float = 1.0
     num_characters: int = 0
+    text_class: TextClass | Literal[""] = ""
+    format: str = ""
+    delivery: str = ""
+    warmth: Warmth = "warm"
+    origin: Origin = "client"
+    run: str = ""
+    arm: str = ""
+    num_ahead: int = 0
+    predicted_ttfa_ms: float | None = None
     clock: Clock = now_ns
     accepted_ns: int = 0
     first_step_ns: int | None = None
@@ -48,6 +76,11 @@ class Trace:
     finished_ns: int | None = None
     stages_ns: dict[Stage, int] = field(default_factory=_no_stages)
     first_audio_stages_ns: dict[Stage, int] | None = None
+    gapless_ns: int | None = None
+    num_stalls: int = 0
+    sent_audio_ns: int = 0
+    keeps_spans: bool = False
+    spans: list[tuple[Stage, int, int]] = field(default_factory=list)
     audio_s: float = 0.0
     num_chunks: int = 0
     num_segments: int = 0
@@ -69,7 +102,10 @@ class Trace:
         try:
             yield
         finally:
-            self.add(name, self.clock() - begin)
+            end = self.clock()
+            self.add(name, end - begin)
+            if self.keeps_spans and len(self.spans) < MAX_SPANS:
+                self.spans.append((name, begin, end))
 
     def add(self, name: Stage, duration_ns: int) -> None:
         """Add `duration_ns` to stage `name`."""
@@ -86,6 +122,17 @@ class Trace:
             self.first_sent_ns = self.clock()
             self.first_audio_stages_ns = dict(self.stages_ns)
 
+    def sent(self, audio_ns: int) -> None:
+        """Note that a piece with so much audio has just been handed to the client."""
+        self.first_audio_sent()
+        if audio_ns <= 0:
+            return
+        latest = self.clock() - self.sent_audio_ns
+        if self.gapless_ns is None or latest > self.gapless_ns:
+            self.num_stalls += self.gapless_ns is not None
+            self.gapless_ns = latest
+        self.sent_audio_ns += audio_ns
+
     def finish(self, outcome: Outcome, error: str | None = None) -> None:
         """Close the trace; the first outcome stands."""
         if self.outcome is None:
@@ -95,6 +142,11 @@ class Trace:
     def ttfa_ms(self) -> float | None:
         """Accept to first audio handed to the client, in ms; None while there is none."""
         return None if self.first_sent_ns is None else (self.first_sent_ns - self.accepted_ns) / NS_PER_MS
+
+    @property
+    def ttgp_ms(self) -> float | None:
+        """Accept to the earliest press of "play" that never stalls, in ms; None without audio."""
+        return None if self.gapless_ns is None else (self.gapless_ns - self.accepted_ns) / NS_PER_MS
 
     @property
     def rtf(self) -> float | None:

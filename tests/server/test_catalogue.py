@@ -3,7 +3,7 @@ from typing import Any
 
 from firstaudio import __version__
 from firstaudio.audio.encode import FORMATS
-from firstaudio.server.schemas import FORMAT_NAMES
+from firstaudio.server.schemas.speech import FORMAT_NAMES
 from firstaudio.synthesis.utterance import MAX_SPEED, MIN_SPEED
 
 

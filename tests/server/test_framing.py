@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from firstaudio.audio.chunk import WordMark
 from firstaudio.errors import EngineError
 from firstaudio.server.framing import EventFraming, RawFraming
-from firstaudio.server.schemas import SpeechEvent
+from firstaudio.server.schemas.speech import SpeechEvent
 
 PUBLISHED: TypeAdapter[Any] = TypeAdapter(SpeechEvent)
 

@@ -5,15 +5,19 @@ Importing this package is cheap on purpose (`--help` needs the list, not the val
 """
 
 from firstaudio.config.fields import (
+    CacheConfig,
     Config,
     EngineConfig,
     EspeakConfig,
     Help,
     KokoroConfig,
     ModelConfig,
+    ScheduleConfig,
     ServerConfig,
     StreamingConfig,
     SyntheticConfig,
+    TelemetryConfig,
+    TunerConfig,
 )
 from firstaudio.config.loading import ENV_CONFIG, OTHER_VARIABLES, load
 from firstaudio.config.setting import ENV_PREFIX, Setting, settings
@@ -23,16 +27,20 @@ __all__ = [
     "ENV_CONFIG",
     "ENV_PREFIX",
     "OTHER_VARIABLES",
+    "CacheConfig",
     "Config",
     "EngineConfig",
     "EspeakConfig",
     "Help",
     "KokoroConfig",
     "ModelConfig",
+    "ScheduleConfig",
     "ServerConfig",
     "Setting",
     "StreamingConfig",
     "SyntheticConfig",
+    "TelemetryConfig",
+    "TunerConfig",
     "load",
     "markdown",
     "settings",

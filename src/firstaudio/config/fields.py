@@ -74,6 +74,12 @@ class StreamingConfig:
     incremental_generation: Annotated[
         bool, Help("send audio while a segment is still being synthesised; off: whole segments only")
     ] = True
+    first_segment_s: Annotated[
+        float,
+        Ge(0.2),
+        Le(6),
+        Help("shortest first segment, in seconds of speech; below 0.6 voices lose their prosody"),
+    ] = 0.6
     max_lead_s: Annotated[
         float,
         Gt(0),
@@ -200,6 +206,72 @@ class SyntheticConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheConfig:
+    """Section `[cache]`: first segments that were spoken before, and what is warmed."""
+
+    max_mb: Annotated[
+        float, Ge(0), Le(65_536), Help("memory for the audio of first segments, in MB; 0: nothing is kept")
+    ] = 64.0
+    share_running: Annotated[
+        bool, Help("let requests that ask for the same segment at the same time share one synthesis")
+    ] = True
+    warm_up: Annotated[
+        bool, Help("speak to nobody when the server starts, until an answer costs no more than a later one")
+    ] = True
+    warm_voices: Annotated[
+        int, Ge(0), Le(64), Help("voices that are warmed at the start: those that were asked for most")
+    ] = 4
+    phrases: Annotated[
+        str, Help("file with a phrase per line that is spoken into the cache at the start; empty: none")
+    ] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetryConfig:
+    """Section `[telemetry]`: what is kept of every request, and what it is held to."""
+
+    enabled: Annotated[bool, Help("keep measurements of requests")] = True
+    state_folder: Annotated[
+        str, Help("folder of measurements, benchmarks and decisions; empty: the user's state folder")
+    ] = ""
+    max_rows: Annotated[int, Ge(100), Le(10_000_000), Help("measurements that are kept at most")] = 100_000
+    max_age_days: Annotated[float, Gt(0), Help("measurements that are older are deleted, in days")] = 30.0
+    ttfa_target_ms: Annotated[float, Gt(0), Help("time to first audio that a request should meet, in ms")] = 800.0
+    otlp_endpoint: Annotated[
+        str, Help("where OpenTelemetry traces are sent, as http://localhost:4318/v1/traces; empty: nowhere")
+    ] = ""
+    webhook_url: Annotated[str, Help("where critical alerts are posted as JSON; empty: nowhere", secret=True)] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TunerConfig:
+    """Section `[tuner]`: experiments with settings while the server runs."""
+
+    enabled: Annotated[bool, Help("try settings on part of the traffic where a gain is expected")] = True
+    apply: Annotated[bool, Help("keep what an experiment found to be better; off: recommend it")] = False
+    idle_traffic: Annotated[bool, Help("speak texts of its own while nobody listens, to have something to measure")] = (
+        False
+    )
+    interval_s: Annotated[float, Gt(0), Help("how often it looks at the measurements, in seconds")] = 60.0
+    cool_down_s: Annotated[float, Ge(0), Help("pause after an experiment, in seconds")] = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleConfig:
+    """Section `[schedule]`: benchmarks that the server starts by itself."""
+
+    every: Annotated[
+        str, Help("hourly, daily, weekly, monthly, or a number of seconds; off: no scheduled benchmarks")
+    ] = "off"
+    benchmark: Annotated[Literal["ttfa", "streaming", "full"], Help("what is run")] = "ttfa"
+    only_idle: Annotated[bool, Help("wait until nobody is listening")] = True
+    keep: Annotated[int, Ge(1), Le(10_000), Help("runs whose results are kept")] = 100
+    webhook_url: Annotated[str, Help("where the result of each run is posted as JSON; empty: nowhere", secret=True)] = (
+        ""
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration.
 
@@ -214,4 +286,8 @@ class Config:
     kokoro: KokoroConfig = field(default_factory=KokoroConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
+    telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
+    tuner: TunerConfig = field(default_factory=TunerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)

@@ -12,7 +12,7 @@ from firstaudio import __version__
 from firstaudio.audio.encode import FORMATS
 from firstaudio.config import ServerConfig
 from firstaudio.server.middleware import OPEN_PATHS
-from firstaudio.server.schemas import ErrorEnvelope, SpeechEvent, SpeechRequest
+from firstaudio.server.schemas.speech import ErrorEnvelope, SpeechEvent, SpeechRequest
 
 DESCRIPTION = """
 Text to speech that starts speaking at once, behind OpenAI's interface.

@@ -24,7 +24,7 @@ from firstaudio.errors import (
     UnsupportedMediaTypeError,
 )
 from firstaudio.server.problems import shorten
-from firstaudio.server.schemas import (
+from firstaudio.server.schemas.speech import (
     FORMAT_NAMES,
     MAX_NAME_CHARS,
     PITCH_RANGE,

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from firstaudio.audio.encode import Encoder
-from firstaudio.clock import NS_PER_MS
+from firstaudio.clock import NS_PER_MS, NS_PER_S
 from firstaudio.errors import EmptyTextError, EngineError, FirstaudioError, NotReadyError
 from firstaudio.server.framing import Framing
 from firstaudio.server.spool import Spool
@@ -106,11 +106,11 @@ class SpeechResponse(Response, ABC):
             headers.append((b"x-failover", trace.failover.encode("ascii")))  # encoded where it was made
         return headers
 
-    async def _send(self, send: Send, message: Message) -> None:
-        """Hand bytes to the transport; waits while the client reads too slowly."""
+    async def _send(self, send: Send, message: Message, audio_ns: int = 0) -> None:
+        """Hand bytes with so much audio to the transport; waits while the client reads too slowly."""
         with self._trace.stage("chunk_delivery"):
             await send(message)
-        self._trace.first_audio_sent()
+        self._trace.sent(audio_ns)
 
     def _log(self) -> None:
         trace = self._trace
@@ -144,6 +144,7 @@ class StreamedResponse(SpeechResponse):
         super().__init__(stream, framing.media_type, encoder.output_rate, ignored_fields)
         self._encoder, self._framing = encoder, framing
         self._started = False
+        self._held_ns = 0
 
     async def _deliver(self, send: Send) -> None:
         try:
@@ -162,7 +163,7 @@ class StreamedResponse(SpeechResponse):
             num_samples += chunk.num_samples
             with self._trace.stage("audio_conversion"):
                 data = self._framing.audio(self._encoder.push(chunk.as_int16()), chunk.words)
-            await self._body(send, data)
+            await self._body(send, data, round(chunk.duration_s * NS_PER_S))
         self._check_complete(num_samples)
         with self._trace.stage("audio_conversion"):
             tail = self._framing.audio(self._encoder.finish(), ())
@@ -172,13 +173,15 @@ class StreamedResponse(SpeechResponse):
             tail = b""
         await send({"type": "http.response.body", "body": tail, "more_body": False})
 
-    async def _body(self, send: Send, data: bytes) -> None:
-        if not data:
+    async def _body(self, send: Send, data: bytes, audio_ns: int = 0) -> None:
+        if not data:  # the encoder holds it back: it goes with the next ones
+            self._held_ns += audio_ns
             return
         if not self._started:
             await self._start(send)
             self._started = True
-        await self._send(send, {"type": "http.response.body", "body": data, "more_body": True})
+        audio_ns, self._held_ns = audio_ns + self._held_ns, 0
+        await self._send(send, {"type": "http.response.body", "body": data, "more_body": True}, audio_ns)
 
     async def _fail(self, send: Send, error: Exception) -> None:
         """Tell the client in the body, or else by a body without an end.

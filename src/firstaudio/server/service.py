@@ -13,6 +13,7 @@ from firstaudio.audio.encode import FORMATS, make_encoder
 from firstaudio.config import Config
 from firstaudio.errors import FirstaudioError, NotReadyError
 from firstaudio.synthesis.synthesizer import Synthesizer
+from firstaudio.telemetry.hub import Telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ class Service:
     Attributes:
         config: The whole configuration.
         synthesizer: The one door to speech.
+        telemetry: What is known of the requests so far.
         started_at: Seconds since 1970.
         failure: Why the engines could not start; None while they start and when they have.
         startup: Ends when requests can be served or `failure` is set; never raises.
@@ -34,6 +36,7 @@ class Service:
     def __init__(self, config: Config, synthesizer: Synthesizer) -> None:
         self.config = config
         self.synthesizer = synthesizer
+        self.telemetry = Telemetry(config, synthesizer)
         self.started_at = int(time.time())
         self.failure: str | None = None
         self.startup = asyncio.create_task(self._start(), name="start engines")
@@ -57,6 +60,7 @@ class Service:
 
     async def _start(self) -> None:
         try:
+            await self.telemetry.start()
             await asyncio.to_thread(_load_encoders)
             await self.synthesizer.start()
         except FirstaudioError as error:
@@ -74,6 +78,7 @@ class Service:
         await self.startup
         await self.synthesizer.close(drain_s)
         await self.settled
+        await self.telemetry.close()
 
 
 def _load_encoders() -> None:

@@ -88,9 +88,12 @@ StreamState = Literal["ready", "running", "parked"]
 class ScheduledStream:
     """Chunks of one piece of work, in order; made by `StepScheduler.open`."""
 
-    def __init__(self, scheduler: StepScheduler, work: Work, remaining_s: float, arrival_ns: int) -> None:
+    def __init__(
+        self, scheduler: StepScheduler, work: Work, remaining_s: float, arrival_ns: int, streaming: StreamingConfig
+    ) -> None:
         self._scheduler = scheduler
         self.work = work
+        self.streaming = streaming
         self.remaining_s = remaining_s
         self.arrival_ns = arrival_ns
         self.playback = PlaybackClock()
@@ -190,12 +193,13 @@ class StepScheduler:
         self._num_steps = 0
         self._num_refused = 0
 
-    def open(self, work: Work, remaining_s: float) -> ScheduledStream:
+    def open(self, work: Work, remaining_s: float, streaming: StreamingConfig | None = None) -> ScheduledStream:
         """Begin a stream; its first step starts at once when a lane is free.
 
         Args:
             work: What to run.
             remaining_s: Estimated audio of the whole utterance, in seconds.
+            streaming: Its deadline and its lead; None: as for the scheduler.
 
         Raises:
             OverloadedError: The listeners that are there would run dry, or the new one would wait too long.
@@ -203,7 +207,7 @@ class StepScheduler:
         self._loop = asyncio.get_running_loop()
         now = self._clock()
         self._admit(remaining_s, now)
-        stream = ScheduledStream(self, work, remaining_s, now)
+        stream = ScheduledStream(self, work, remaining_s, now, streaming or self._config)
         self._streams.add(stream)
         self.consider(stream)
         return stream
@@ -211,12 +215,12 @@ class StepScheduler:
     def deadline_ns(self, stream: ScheduledStream) -> float:
         """When the stream's next chunk is wanted."""
         if stream.playback.deadline_ns is None:
-            return stream.arrival_ns + self._config.first_chunk_target_ms * NS_PER_MS
-        return stream.runs_dry_ns(self._clock()) - self._config.target_buffer_ms * NS_PER_MS
+            return stream.arrival_ns + stream.streaming.first_chunk_target_ms * NS_PER_MS
+        return stream.runs_dry_ns(self._clock()) - stream.streaming.target_buffer_ms * NS_PER_MS
 
     def consider(self, stream: ScheduledStream) -> None:
         """Line up a stream that may go on: it has not ended, no step of it runs, and its reader keeps up."""
-        if stream.ended or stream.state != "parked" or stream.unread_s >= self._config.max_lead_s:
+        if stream.ended or stream.state != "parked" or stream.unread_s >= stream.streaming.max_lead_s:
             return
         stream.state = "ready"
         heapq.heappush(self._ready, (self._priority(stream), next(self._sequence), stream))

@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 from firstaudio.audio.chunk import Chunk
 from firstaudio.clock import now_ns
-from firstaudio.config import Config
+from firstaudio.config import Config, StreamingConfig
 from firstaudio.engines.base import Engine, EngineInfo, Voice
 from firstaudio.engines.registry import create
 from firstaudio.errors import (
@@ -27,6 +27,7 @@ from firstaudio.synthesis.roster import EngineStatus, Entry, Priority, Roster, f
 from firstaudio.synthesis.scheduler import ScheduledStream, SchedulerStatistics
 from firstaudio.synthesis.utterance import MAX_SPEED, MIN_SPEED, Utterance
 from firstaudio.synthesis.work import UtteranceWork
+from firstaudio.text.classify import text_class
 from firstaudio.trace import Outcome, Trace
 
 __all__ = ["DEFAULT_MODEL_NAMES", "Readiness", "SpeechStream", "Synthesizer"]
@@ -57,6 +58,7 @@ class SpeechStream:
 
     Attributes:
         asked: The utterance as it was asked for.
+        streaming: How it is cut and paced.
         trace: Times and counts of this utterance, with its outcome at the end.
         engine: Name of the engine that speaks.
         voice: Canonical voice id.
@@ -68,6 +70,7 @@ class SpeechStream:
     def __init__(
         self,
         asked: Utterance,
+        streaming: StreamingConfig,
         chunks: ScheduledStream,
         trace: Trace,
         casting: Casting,
@@ -78,7 +81,7 @@ class SpeechStream:
         self._on_end, self._on_failure = on_end, on_failure
         self._past: list[ScheduledStream] = []
         self._held = False
-        self.asked, self.trace, self.sample_rate = asked, trace, sample_rate
+        self.asked, self.streaming, self.trace, self.sample_rate = asked, streaming, trace, sample_rate
         self.failed: dict[str, str] = {}
         self._take(chunks, casting)
 
@@ -134,6 +137,7 @@ class SpeechStream:
         self.engine = casting.entry.name
         self.voice, self.language = casting.utterance.voice, casting.utterance.language
         self.trace.engine, self.trace.voice, self.trace.failover = self.engine, self.voice, casting.failover
+        self.trace.language = self.language
 
     async def _next(self) -> Chunk:
         """The next chunk; from another engine where this one fails before its first."""
@@ -179,6 +183,10 @@ class Synthesizer:
         config: The whole configuration.
         engines: Engines by name, not started; None makes those that `config.engine.names` lists.
         priority: For comparison in benchmarks only, see `StepScheduler`.
+
+    Attributes:
+        streaming: How utterances are cut and paced from now on; at first as configured.
+        assign: Gives each new utterance its own, and may note in the trace why; at first it gives `streaming`.
     """
 
     def __init__(
@@ -192,6 +200,8 @@ class Synthesizer:
         self._idle = asyncio.Event()
         self._idle.set()
         self._listeners: list[Callable[[Trace], None]] = []
+        self.streaming = config.streaming
+        self.assign: Callable[[Utterance, Trace], StreamingConfig] = lambda _utterance, _trace: self.streaming
         self._phase: Phase = "starting"
         self._failure = ""
 
@@ -301,19 +311,21 @@ class Synthesizer:
                 the engine cannot do (speed, pitch, decode, word times).
         """
         trace = trace or Trace(request_id=utterance.request_id)
-        trace.num_characters = len(utterance.text)
+        trace.num_characters, trace.speed = len(utterance.text), utterance.speed
+        trace.text_class, trace.num_ahead = text_class(utterance.text), len(self._streams)
         try:
             self._check(utterance)
             casting = cast(utterance, self._roster, self._config)
             trace.engine, trace.voice = casting.entry.name, casting.utterance.voice or ""
             native_rate = casting.entry.engine.info.sample_rate
             rate = native_rate if output_rate is None else output_rate(native_rate)
-            chunks = self._open(casting, trace, rate, trace.accepted_ns)
+            streaming = self.assign(utterance, trace)
+            chunks = self._open(casting, streaming, trace, rate, trace.accepted_ns)
         except RequestError as error:
             trace.finish("refused", error.message)
             self._tell(trace)
             raise
-        stream = SpeechStream(utterance, chunks, trace, casting, rate, self._on_end, self._fail_over)
+        stream = SpeechStream(utterance, streaming, chunks, trace, casting, rate, self._on_end, self._fail_over)
         self._streams.add(stream)
         self._idle.clear()
         return stream
@@ -381,19 +393,21 @@ class Synthesizer:
         if not MIN_SPEED <= utterance.speed <= MAX_SPEED:
             raise RequestError(f"speed must be {MIN_SPEED} to {MAX_SPEED}, got {utterance.speed:g}", param="speed")
 
-    def _open(self, casting: Casting, trace: Trace, rate: int, waiting_since_ns: int) -> ScheduledStream:
+    def _open(
+        self, casting: Casting, streaming: StreamingConfig, trace: Trace, rate: int, waiting_since_ns: int
+    ) -> ScheduledStream:
         """Line the utterance up at its engine. Raises OverloadedError."""
         entry = casting.entry
         work = UtteranceWork(
             entry.engine,
             casting.utterance,
-            self._config.streaming,
+            streaming,
             entry.figures,
             trace,
             rate,
             waiting_since_ns=waiting_since_ns,
         )
-        return entry.scheduler.open(work, work.remaining_s())
+        return entry.scheduler.open(work, work.remaining_s(), streaming)
 
     def _fail_over(self, stream: SpeechStream) -> bool:
         """Let another engine speak, where that is wanted and one can; False leaves the failure to the listener."""
@@ -401,7 +415,7 @@ class Synthesizer:
             return False
         try:
             casting = cast(stream.asked, self._roster, self._config, stream.failed)
-            chunks = self._open(casting, stream.trace, stream.sample_rate, now_ns())
+            chunks = self._open(casting, stream.streaming, stream.trace, stream.sample_rate, now_ns())
         except RequestError as error:
             logger.warning("request %s: nobody can stand in: %s", stream.trace.request_id, error.message)
             return False

@@ -29,7 +29,7 @@ _HAS_EXTRA = re.compile(rf"[0-9$%&@#+§©®°±×÷\u0590-\u06ff०-९₠-⃀\u
 _PAUSES_S = {Kind.CLAUSE: 0.16, Kind.STRONG_CLAUSE: 0.24, Kind.SENTENCE: 0.31, Kind.PARAGRAPH: 0.54}
 
 # The first segment: below the first figure voices lose their prosody, above the second listeners notice the wait.
-FIRST_MIN_S = 0.6
+FIRST_MIN_S = 0.6  # `streaming.first_segment_s` may ask for more or less
 FIRST_MAX_S = 1.2
 # An engine that streams inside a segment begins no later with a long first clause than with a short one, unless its
 # start-up grows with the segment: then the first clause may be as long as keeps the predicted start-up within this
@@ -201,16 +201,18 @@ def plan_budget(
     if not streaming.fast_path_enabled:
         return Budget(EQUAL_MIN_S, EQUAL_TARGET_S, EQUAL_MAX_S, longest, Kind.SENTENCE)
     if not (incremental and streaming.incremental_generation):
-        affordable_s = 0.0 if index == 0 else _affordable_s(cost, _free_s(lead_s, streaming), LONGEST_WHOLE_S)
+        if index == 0:
+            return _first(streaming, longest)
+        affordable_s = _affordable_s(cost, _free_s(lead_s, streaming), LONGEST_WHOLE_S)
         return _later(affordable_s, affordable_s, longest)
     if index > 0:
         affordable_s = _affordable_s(startup, _free_s(lead_s, streaming), LONGEST_S)
         return _later(min(STREAMED_TARGET_S, affordable_s), affordable_s, longest)
     if crowded:
-        return _short(longest)
+        return _first(streaming, longest)
     target_s = streaming.first_chunk_target_ms / 1000 * FIRST_START_SHARE
-    first_s = max(FIRST_MAX_S, _affordable_s(startup, target_s, FIRST_CLAUSE_MAX_S))
-    return Budget(FIRST_MIN_S, FIRST_MIN_S, first_s, longest, Kind.CLAUSE)
+    first_s = max(FIRST_MAX_S, streaming.first_segment_s, _affordable_s(startup, target_s, FIRST_CLAUSE_MAX_S))
+    return Budget(streaming.first_segment_s, streaming.first_segment_s, first_s, longest, Kind.CLAUSE)
 
 
 def _free_s(lead_s: float, streaming: StreamingConfig) -> float:
@@ -230,6 +232,14 @@ def _later(target_s: float, max_s: float, longest: int) -> Budget:
     if max_s <= FIRST_MAX_S:
         return _short(longest)
     return Budget(FIRST_MIN_S, target_s, max_s, longest, Kind.SENTENCE)
+
+
+def _first(streaming: StreamingConfig, longest: int) -> Budget:
+    """The shortest natural clause that is long enough."""
+    least_s = streaming.first_segment_s
+    most_s = max(FIRST_MAX_S, 2 * least_s)
+    max_chars = min(longest, round(SHORT_MAX_CHARS * most_s / FIRST_MAX_S))
+    return Budget(least_s, least_s, most_s, max_chars, Kind.CLAUSE)
 
 
 def _short(longest: int) -> Budget:

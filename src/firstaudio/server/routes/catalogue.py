@@ -9,7 +9,7 @@ from firstaudio.audio.encode import FORMATS, output_rate
 from firstaudio.errors import UnknownModelError
 from firstaudio.server.openapi import problems
 from firstaudio.server.problems import shorten
-from firstaudio.server.schemas import (
+from firstaudio.server.schemas.speech import (
     FORMAT_NAMES,
     PITCH_RANGE,
     SPEED_RANGE,

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from firstaudio import __version__
 from firstaudio.server.problems import UNAVAILABLE_RETRY_S
-from firstaudio.server.schemas import EngineHealth, HealthReport, ServiceCard
+from firstaudio.server.schemas.speech import EngineHealth, HealthReport, ServiceCard
 from firstaudio.server.service import service_of
 
 router = APIRouter(tags=["health"])

@@ -1,0 +1,1 @@
+"""What the server knows of itself: measurements of finished traces, and what follows from them."""

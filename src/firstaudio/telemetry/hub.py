@@ -1,0 +1,51 @@
+"""`Telemetry`: everything that the server knows of itself, fed with finished traces."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from firstaudio.config import Config
+from firstaudio.synthesis.synthesizer import Synthesizer
+from firstaudio.telemetry.measurement import Measurement, measure
+from firstaudio.trace import Trace
+
+logger = logging.getLogger(__name__)
+
+Observer = Callable[[Measurement], None]
+
+
+class Telemetry:
+    """Makes a measurement of every finished trace and gives it to whoever observes; lives on the event loop.
+
+    Args:
+        config: The whole configuration.
+        synthesizer: Whose traces it hears.
+        wall_clock: Seconds since 1970.
+    """
+
+    def __init__(self, config: Config, synthesizer: Synthesizer, wall_clock: Callable[[], float] = time.time) -> None:
+        self._config, self._synthesizer, self._wall_clock = config, synthesizer, wall_clock
+        self._observers: list[Observer] = []
+        if config.telemetry.enabled:
+            synthesizer.add_listener(self.observe)
+
+    def add_observer(self, observer: Observer) -> None:
+        """Call `observer` on the event loop with each measurement; it must return at once."""
+        self._observers.append(observer)
+
+    def observe(self, trace: Trace) -> None:
+        """A trace has finished."""
+        measurement = measure(trace, self._wall_clock())
+        for observer in self._observers:
+            try:
+                observer(measurement)
+            except Exception:  # an observer's failure is its own
+                logger.exception("an observer of measurements failed")
+
+    async def start(self) -> None:
+        """Open what is kept on disk and begin what runs beside the server."""
+
+    async def close(self) -> None:
+        """Stop, and write what is not written yet."""
