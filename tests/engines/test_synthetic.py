@@ -3,6 +3,7 @@ import pytest
 
 from firstaudio.clock import now_ns
 from firstaudio.config import Config, SyntheticConfig
+from firstaudio.engines import synthetic
 from firstaudio.engines.base import SpeakRequest
 from firstaudio.engines.synthetic import SyntheticEngine
 from firstaudio.errors import EngineError, UnknownLanguageError, UnknownVoiceError
@@ -39,6 +40,37 @@ def test_it_never_delivers_earlier_than_it_states():
     chunks = speak(engine(ttfa_ms=20.0, rtf=0.05))
     stated_s = 0.020 + 0.05 * sum(c.duration_s for c in chunks[1:])
     assert (now_ns() - begin) / 1e9 >= stated_s
+
+
+class FakeClock:
+    """Time passes only where the engine waits for it."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.ns = 1
+        monkeypatch.setattr(synthetic, "now_ns", lambda: self.ns)
+        monkeypatch.setattr(synthetic, "_sleep_until", self.sleep_until)
+
+    def sleep_until(self, at_ns: int) -> None:
+        self.ns = max(self.ns, at_ns)
+
+    def took_ms(self, work) -> float:
+        begin = self.ns
+        work()
+        return (self.ns - begin) / 1e6
+
+
+@pytest.mark.parametrize(
+    ("slow", "expected"), [("none", (0, 10, 0)), ("phonemize", (20, 10, 0)), ("model_inference", (0, 30, 0))]
+)
+def test_the_slow_stage_and_no_other_takes_longer(monkeypatch, slow: str, expected: tuple[float, ...]):
+    """In ms: preparation, the first step, the others."""
+    clock, instance = FakeClock(monkeypatch), engine(ttfa_ms=10.0, slow_stage=slow, slow_ms=20.0)
+    prepared = []
+    preparation = clock.took_ms(
+        lambda: prepared.append(instance.prepare(SpeakRequest("some words here", "default", "en-us")))
+    )
+    chunks = instance.steps(prepared[0])
+    assert (preparation, clock.took_ms(lambda: next(chunks)), clock.took_ms(lambda: list(chunks))) == expected
 
 
 def test_failures_are_drawn_by_the_seed_and_a_retry_draws_again():

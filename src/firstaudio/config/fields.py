@@ -203,6 +203,10 @@ class SyntheticConfig:
     seed: Annotated[int, Ge(0), Help("seed of noise and failures")] = 0
     sample_rate: Annotated[int, Ge(8000), Le(48000), Help("sample rate in Hz")] = 24_000
     char_s: Annotated[float, Gt(0), Help("audio of one character, in seconds")] = 0.06
+    slow_stage: Annotated[
+        Literal["none", "phonemize", "model_inference"], Help("stage that takes slow_ms longer, to be found out")
+    ] = "none"
+    slow_ms: Annotated[float, Ge(0), Le(60_000), Help("what slow_stage takes more in each segment, in ms")] = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstaudio.audio.chunk import Chunk, WordMark
-from firstaudio.clock import NS_PER_S, now_ns
+from firstaudio.clock import NS_PER_MS, NS_PER_S, now_ns
 from firstaudio.config import Config
 from firstaudio.engines.base import EngineInfo, SpeakRequest, Voice
 from firstaudio.errors import EngineError, UnknownLanguageError, UnknownVoiceError
+from firstaudio.trace import Stage
 
 AMPLITUDE = 0.3
 LOWEST_HZ = 220.0
@@ -79,7 +80,8 @@ class SyntheticEngine:
         return voice, "en-us"
 
     def prepare(self, request: SpeakRequest) -> _Prepared:
-        """Fix the length of a burst and whether this segment fails."""
+        """Fix the length of a burst and whether this segment fails; takes `slow_ms` where this is the slow stage."""
+        _sleep_until(now_ns() + self._slow_ns("phonemize"))
         samples = max(1, round(self._config.char_s / request.speed * self._config.sample_rate))
         draw = random.Random(repr((self._config.seed, request.key))).random()
         return _Prepared(request, samples, fails=draw < self._config.failure_rate)
@@ -89,7 +91,7 @@ class SyntheticEngine:
         config = self._config
         pcm = tone_bursts(prepared, config.sample_rate)
         step = max(1, round(config.step_ms / 1000 * config.sample_rate))
-        ready_ns = now_ns() + round(config.ttfa_ms * 1e6)
+        ready_ns = now_ns() + round(config.ttfa_ms * NS_PER_MS) + self._slow_ns("model_inference")
         marks = list(_word_marks(prepared))
         for index, begin in enumerate(range(0, len(pcm), step)):
             piece = pcm[begin : begin + step]
@@ -104,6 +106,10 @@ class SyntheticEngine:
 
     def close(self) -> None:
         """Nothing to release."""
+
+    def _slow_ns(self, stage: Stage) -> int:
+        """What a stage takes beyond the other figures."""
+        return round(self._config.slow_ms * NS_PER_MS) if self._config.slow_stage == stage else 0
 
 
 def tone_bursts(prepared: _Prepared, sample_rate: int) -> NDArray[np.int16]:
