@@ -51,7 +51,7 @@ def cast(
     An engine that is named is the one that is meant. Without a name, or with one of OpenAI's, it is the first that has
     the voice. With `engine.failover` on, engines that start, could not start or have failed are passed over and named
     in the result; where none of the others knows the voice, the first of them speaks in its default voice, because
-    nobody can know whose voice it is.
+    nobody can know whose voice it is. An engine that rests is passed over likewise, but where nobody else is left.
 
     Args:
         utterance: As it was asked for.
@@ -65,6 +65,9 @@ def cast(
     """
     absent = {entry.name: reason for entry in roster if (reason := failed.get(entry.name) or entry.absence)}
     candidates = _candidates(utterance.engine, roster, absent, failover=config.engine.failover)
+    if all(entry.name in absent for entry in candidates):
+        resting = {entry.name for entry in candidates if entry.state == "resting"} - failed.keys()
+        absent = {name: reason for name, reason in absent.items() if name not in resting}
     voice = utterance.voice or config.engine.default_voice
     first_error: RequestError | None = None
     for entry, wanted, passed_over in _attempts(candidates, absent, voice):

@@ -10,11 +10,12 @@ from typing import Literal
 from firstaudio.config import StreamingConfig
 from firstaudio.engines.base import Engine, EngineInfo
 from firstaudio.errors import EngineError, FirstaudioError
+from firstaudio.synthesis.circuit import Circuit
 from firstaudio.synthesis.scheduler import ScheduledStream, StepScheduler
 from firstaudio.synthesis.work import EngineFigures
 
 Priority = Callable[[ScheduledStream], float]
-EngineState = Literal["starting", "ready", "failed"]
+EngineState = Literal["starting", "ready", "resting", "failed"]
 
 FIRST_SEGMENT_S = 1.0  # of audio: what the first step of a stream that nobody has heard yet is expected to be about
 
@@ -25,7 +26,7 @@ class EngineStatus:
 
     Attributes:
         name: The engine's name.
-        state: Whether it can speak.
+        state: Whether it can speak; one that rests can, and another one is asked first.
         progress: Share of its start that is done, 0..1; an engine that tells none is at 0 until it is ready.
         message: What it is doing, or why it cannot speak.
     """
@@ -43,10 +44,12 @@ class Entry:
         name: As the configuration lists it.
         engine: Started or not.
         error: Why it could not start.
+        circuit: Whether it fails again and again.
     """
 
-    def __init__(self, name: str, engine: Engine) -> None:
+    def __init__(self, name: str, engine: Engine, *, rests: bool = False) -> None:
         self.name, self.engine = name, engine
+        self.circuit = Circuit(name, is_on=rests)
         self.error: Exception | None = None
         self._scheduler: StepScheduler | None = None
         self._figures: EngineFigures | None = None
@@ -56,7 +59,9 @@ class Entry:
         """Whether it can speak."""
         if self.error is not None:
             return "failed"
-        return "starting" if self._scheduler is None else "ready"
+        if self._scheduler is None:
+            return "starting"
+        return "resting" if self.circuit.is_open else "ready"
 
     @property
     def scheduler(self) -> StepScheduler:
@@ -72,9 +77,9 @@ class Entry:
 
     @property
     def absence(self) -> str | None:
-        """Why it cannot be asked to speak, in a word; None when it can."""
+        """Why it is not asked to speak, in a word; None when it is."""
         if self.error is None:
-            return None if self.state == "ready" else "starting"
+            return None if self.state == "ready" else self.state
         return self.error.code if isinstance(self.error, FirstaudioError) else EngineError.code
 
     @property
@@ -82,8 +87,9 @@ class Entry:
         """How far it has come."""
         if self.error is not None:
             return EngineStatus(self.name, "failed", 0.0, failure_message(self.name, self.error))
-        if self.state == "ready":
-            return EngineStatus(self.name, "ready", 1.0, "ready")
+        if self._scheduler is not None:
+            message = self.circuit.message if self.circuit.is_open else "ready"
+            return EngineStatus(self.name, self.state, 1.0, message)
         return EngineStatus(self.name, "starting", *self._progress())
 
     async def start(self, streaming: StreamingConfig, priority: Priority | None) -> None:
@@ -112,10 +118,11 @@ class Roster:
 
     Args:
         engines: By name, not started.
+        rests: Whether an engine that fails again and again rests while others speak.
     """
 
-    def __init__(self, engines: Mapping[str, Engine]) -> None:
-        self._entries = {name: Entry(name, engine) for name, engine in engines.items()}
+    def __init__(self, engines: Mapping[str, Engine], *, rests: bool = False) -> None:
+        self._entries = {name: Entry(name, engine, rests=rests) for name, engine in engines.items()}
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries.values())
@@ -129,8 +136,8 @@ class Roster:
         return list(self._entries)
 
     def ready(self) -> list[Entry]:
-        """The engines that can speak now, in order."""
-        return [entry for entry in self if entry.state == "ready"]
+        """The engines that can speak now, those that rest included, in order."""
+        return [entry for entry in self if entry.state in ("ready", "resting")]
 
     @property
     def progress(self) -> float:
@@ -142,7 +149,7 @@ class Roster:
         absent = [entry.status for entry in self if entry.state != "ready"]
         if not absent:
             return "ready"
-        present = [entry.name for entry in self.ready()]
+        present = [entry.name for entry in self if entry.state == "ready"]
         parts = [f"{' and '.join(present)} {'speaks' if len(present) == 1 else 'speak'}"] if present else []
         return "; ".join([*parts, *(status.message for status in absent)])
 

@@ -158,7 +158,7 @@ class EngineHealth(BaseModel):
     """Whether one engine can speak."""
 
     name: str
-    state: Literal["starting", "ready", "failed"]
+    state: Literal["starting", "ready", "resting", "failed"]
     progress: float = Field(ge=0, le=1, description="Share of its start that is done.")
     message: str = Field(description="What it is doing, or why it cannot speak.")
 
