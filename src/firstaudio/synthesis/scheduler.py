@@ -85,6 +85,31 @@ class SchedulerStatistics:
 StreamState = Literal["ready", "running", "parked"]
 
 
+@dataclass(frozen=True, slots=True)
+class StreamFigures:
+    """One stream at one moment.
+
+    Attributes:
+        state: "ready" waits for a lane, "running" has a step on one, "parked" waits for its reader, "made" needs no
+            further step.
+        age_s: Since it was opened, in seconds.
+        due_s: Until its next chunk is wanted, in seconds; negative when that is overdue; None when none is to come.
+        lead_s: Audio that a listener has ahead who plays at once, in seconds; negative for as long as he has been
+            waiting for more; None before the first audio.
+        unread_s: Audio that is made and not yet taken by its reader, in seconds.
+        remaining_s: Estimated audio that is still to be made, in seconds.
+        stalled_s: Sum of the gaps that such a listener has heard, in seconds.
+    """
+
+    state: Literal["ready", "running", "parked", "made"]
+    age_s: float
+    due_s: float | None
+    lead_s: float | None
+    unread_s: float
+    remaining_s: float
+    stalled_s: float
+
+
 class ScheduledStream:
     """Chunks of one piece of work, in order; made by `StepScheduler.open`."""
 
@@ -142,6 +167,10 @@ class ScheduledStream:
         unread_until_ns = now_ns + round(self.unread_s * NS_PER_S)
         played_until_ns = self.playback.deadline_ns
         return unread_until_ns if played_until_ns is None else max(played_until_ns, unread_until_ns)
+
+    def figures(self) -> StreamFigures:
+        """How it stands at this moment."""
+        return self._scheduler.figures(self)
 
     def push(self, chunks: list[Chunk]) -> None:
         """Hand over audio to whoever iterates."""
@@ -247,6 +276,20 @@ class StepScheduler:
             num_refused=self._num_refused,
             rtf=self._rtf,
             first_step_s=self._first_step_s,
+        )
+
+    def figures(self, stream: ScheduledStream) -> StreamFigures:
+        """How one of its streams stands at this moment."""
+        now = self._clock()
+        is_heard = stream.playback.deadline_ns is not None
+        return StreamFigures(
+            state="made" if stream.ended else stream.state,
+            age_s=(now - stream.arrival_ns) / NS_PER_S,
+            due_s=None if stream.ended else (self.deadline_ns(stream) - now) / NS_PER_S,
+            lead_s=self._lead_s(stream, now) if is_heard else None,
+            unread_s=stream.unread_s,
+            remaining_s=0.0 if stream.ended else stream.remaining_s,
+            stalled_s=stream.playback.stalled_ns / NS_PER_S,
         )
 
     async def close(self) -> None:

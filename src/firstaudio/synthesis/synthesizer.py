@@ -24,13 +24,13 @@ from firstaudio.errors import (
 )
 from firstaudio.synthesis.casting import DEFAULT_MODEL_NAMES, Casting, cast
 from firstaudio.synthesis.roster import EngineStatus, Entry, Priority, Roster, failure_message
-from firstaudio.synthesis.scheduler import ScheduledStream, SchedulerStatistics
+from firstaudio.synthesis.scheduler import ScheduledStream, SchedulerStatistics, StreamFigures
 from firstaudio.synthesis.utterance import MAX_SPEED, MIN_SPEED, Utterance
 from firstaudio.synthesis.work import UtteranceWork
 from firstaudio.text.classify import text_class
-from firstaudio.trace import Outcome, Trace
+from firstaudio.trace import Origin, Outcome, Trace
 
-__all__ = ["DEFAULT_MODEL_NAMES", "Readiness", "SpeechStream", "Synthesizer"]
+__all__ = ["DEFAULT_MODEL_NAMES", "Readiness", "SpeechStream", "StreamSnapshot", "Synthesizer"]
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,27 @@ class Readiness:
     state: Phase
     progress: float
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSnapshot:
+    """One stream that has not ended: who it is, and how it stands.
+
+    Attributes:
+        request_id: As the client or the server named it.
+        engine: Who speaks.
+        voice: Canonical voice id.
+        origin: Who asked, as in the trace.
+        num_characters: Of the text.
+        figures: How it stands.
+    """
+
+    request_id: str
+    engine: str
+    voice: str
+    origin: Origin
+    num_characters: int
+    figures: StreamFigures
 
 
 class SpeechStream:
@@ -112,6 +133,13 @@ class SpeechStream:
     def delivered(self) -> None:
         """Everything is said and has been handed over; for a stream that was held."""
         self._end("completed")
+
+    def snapshot(self) -> StreamSnapshot:
+        """How it stands at this moment."""
+        trace = self.trace
+        return StreamSnapshot(
+            trace.request_id, self.engine, self.voice, trace.origin, trace.num_characters, self._chunks.figures()
+        )
 
     def switch(self, chunks: ScheduledStream, casting: Casting) -> None:
         """Go on with another engine; nothing has been heard of the one before."""
@@ -290,6 +318,11 @@ class Synthesizer:
     def statistics(self) -> dict[str, SchedulerStatistics]:
         """Figures of this moment, by name of the engines that are ready."""
         return {entry.name: entry.scheduler.statistics() for entry in self._roster.ready()}
+
+    def snapshot(self) -> list[StreamSnapshot]:
+        """Every stream that has not ended, the one whose next chunk is due first first, those that are made last."""
+        snapshots = [stream.snapshot() for stream in self._streams]
+        return sorted(snapshots, key=lambda s: (s.figures.due_s is None, s.figures.due_s or 0.0, s.request_id))
 
     def add_listener(self, listener: Callable[[Trace], None]) -> None:
         """Call `listener` on the event loop with each finished trace."""
