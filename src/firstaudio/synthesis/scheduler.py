@@ -69,15 +69,42 @@ class Work(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SchedulerStatistics:
-    """Figures of one moment."""
+    """Figures of one moment.
+
+    Attributes:
+        num_streams: Streams that have not ended.
+        num_unstarted: Of them, those that no audio was made for yet.
+        num_waiting: Of them, those whose step waits for a lane.
+        num_parked: Of them, those that need nothing now: their readers have enough.
+        num_lanes: Steps that can run at the same time.
+        num_busy_lanes: Steps that run.
+        num_steps: Since the start.
+        num_opened: Streams since the start.
+        num_refused: Streams that there was no room for, since the start.
+        peak_streams: Most streams at the same time, since the start.
+        peak_busy_lanes: Most steps at the same time, since the start.
+        busy_s: Time that the lanes have worked, all together, since the start.
+        unread_s: Audio that no reader has taken yet, of streams for which more is to be made.
+        least_lead_s: Audio that the listener has ahead who runs dry first, of streams for which more is to be made;
+            below 0: a gap. None: there is no such listener.
+        rtf: Running seconds of work per second of audio.
+        first_step_s: Running seconds of work until first audio.
+    """
 
     num_streams: int
     num_unstarted: int
+    num_waiting: int
     num_parked: int
     num_lanes: int
     num_busy_lanes: int
     num_steps: int
+    num_opened: int
     num_refused: int
+    peak_streams: int
+    peak_busy_lanes: int
+    busy_s: float
+    unread_s: float
+    least_lead_s: float | None
     rtf: float
     first_step_s: float
 
@@ -151,6 +178,11 @@ class ScheduledStream:
             self._scheduler.consider(self)
         return chunk
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether audio was made for it."""
+        return self.playback.deadline_ns is not None
+
     def cancel(self) -> None:
         """Stop within the step that runs; does not wait."""
         self._unread.clear()
@@ -221,6 +253,8 @@ class StepScheduler:
         self._num_started = 1 if expected_first_step_s else 0  # an expectation counts as one that was seen
         self._num_steps = 0
         self._num_refused = 0
+        self._num_opened = self._peak_streams = self._peak_busy_lanes = 0
+        self._busy_ns = 0
 
     def open(self, work: Work, remaining_s: float, streaming: StreamingConfig | None = None) -> ScheduledStream:
         """Begin a stream; its first step starts at once when a lane is free.
@@ -238,6 +272,8 @@ class StepScheduler:
         self._admit(remaining_s, now)
         stream = ScheduledStream(self, work, remaining_s, now, streaming or self._config)
         self._streams.add(stream)
+        self._num_opened += 1
+        self._peak_streams = max(self._peak_streams, len(self._streams))
         self.consider(stream)
         return stream
 
@@ -266,14 +302,22 @@ class StepScheduler:
     def statistics(self) -> SchedulerStatistics:
         """Figures of this moment."""
         streams = self._streams
+        leads_s = [self._lead_s(stream, self._clock()) for stream in streams if stream.is_heard and not stream.ended]
         return SchedulerStatistics(
             num_streams=len(streams),
-            num_unstarted=sum(stream.playback.deadline_ns is None for stream in streams),
+            num_unstarted=sum(not stream.is_heard for stream in streams),
+            num_waiting=sum(stream.state == "ready" for stream in streams),
             num_parked=sum(stream.state == "parked" for stream in streams),
             num_lanes=self._num_lanes,
             num_busy_lanes=self._num_lanes - self._free_lanes,
             num_steps=self._num_steps,
+            num_opened=self._num_opened,
             num_refused=self._num_refused,
+            peak_streams=self._peak_streams,
+            peak_busy_lanes=self._peak_busy_lanes,
+            busy_s=self._busy_ns / NS_PER_S,
+            unread_s=sum(stream.unread_s for stream in streams),
+            least_lead_s=min(leads_s, default=None),
             rtf=self._rtf,
             first_step_s=self._first_step_s,
         )
@@ -326,12 +370,14 @@ class StepScheduler:
             if stream.ended:
                 continue
             self._free_lanes -= 1
+            self._peak_busy_lanes = max(self._peak_busy_lanes, self._num_lanes - self._free_lanes)
             stream.state = "running"
             self._lanes.submit(self._run_step, stream, self._lead_s(stream, self._clock()), bool(self._ready))
 
     def _step_ended(self, stream: ScheduledStream, result: StepResult | Exception, took_ns: int) -> None:
         self._free_lanes += 1
         self._num_steps += 1
+        self._busy_ns += took_ns
         stream.state = "parked"
         if isinstance(result, Exception):
             stream.error = result
