@@ -144,6 +144,7 @@ class SpeechStream:
     def switch(self, chunks: ScheduledStream, casting: Casting) -> None:
         """Go on with another engine; nothing has been heard of the one before."""
         self._past.append(self._chunks)
+        self._circuit.ended(self, completed=False)
         self.trace.num_segments, self.trace.runtime, self.trace.decode = 0, "", ""
         self._take(chunks, casting)
 
@@ -161,7 +162,8 @@ class SpeechStream:
     def _take(self, chunks: ScheduledStream, casting: Casting) -> None:
         assert casting.utterance.voice is not None
         assert casting.utterance.language is not None
-        self._chunks = chunks
+        self._chunks, self._circuit = chunks, casting.entry.circuit
+        self._circuit.begin(self)
         self.engine = casting.entry.name
         self.voice, self.language = casting.utterance.voice, casting.utterance.language
         self.trace.engine, self.trace.voice, self.trace.failover = self.engine, self.voice, casting.failover
@@ -171,14 +173,23 @@ class SpeechStream:
         """The next chunk; from another engine where this one fails before its first."""
         while True:
             try:
-                return await self._chunks.__anext__()
+                chunk = await self._chunks.__anext__()
+                if self._is_own_work:
+                    self._circuit.heard(self)
+                return chunk
             except (StopAsyncIteration, RequestError, ConfigError):
                 raise
             except Exception as error:  # noqa: BLE001 -- an engine may raise anything; it is raised or logged
                 failure = self._failure(error)
                 self.failed[self.engine] = failure.code
+                self._circuit.failed(self, failure.message)
                 if not self._may_switch() or not self._on_failure(self):
                     raise failure from (None if failure is error else error)
+
+    @property
+    def _is_own_work(self) -> bool:
+        """Whether the engine has done something for this stream; what was kept of earlier ones says nothing of it."""
+        return self.trace.warmth != "cached"
 
     def _may_switch(self) -> bool:
         return self.trace.outcome is None and self.trace.first_chunk_ns is None
@@ -201,6 +212,7 @@ class SpeechStream:
         if self.trace.outcome is not None:
             return False
         self.trace.finish(outcome, error)
+        self._circuit.ended(self, completed=outcome == "completed" and self._is_own_work)
         return True
 
 
@@ -221,7 +233,8 @@ class Synthesizer:
         self, config: Config, engines: Mapping[str, Engine] | None = None, priority: Priority | None = None
     ) -> None:
         self._config = config
-        self._roster = Roster(engines if engines is not None else {n: create(n, config) for n in config.engine.names})
+        engines = engines if engines is not None else {n: create(n, config) for n in config.engine.names}
+        self._roster = Roster(engines, rests=config.engine.failover)
         self._priority = priority
         self._starting: dict[asyncio.Task[None], Entry] = {}
         self._streams: set[SpeechStream] = set()
