@@ -46,6 +46,7 @@ class Trace:
             who gets every chunk when it is sent never hears a gap. None before the first audio.
         num_stalls: Gaps of a listener who plays at once.
         sent_audio_ns: Audio handed to the client.
+        traceparent: The client's own span that this one belongs to, as W3C Trace Context writes it; empty: none.
         spans: Stages one by one as (name, begin, end) where `keeps_spans`, the first `MAX_SPANS` of them.
         failover: Who was asked for and could not speak, and why, as the header X-Failover tells it; None: nobody.
 
@@ -79,6 +80,7 @@ class Trace:
     gapless_ns: int | None = None
     num_stalls: int = 0
     sent_audio_ns: int = 0
+    traceparent: str = ""
     keeps_spans: bool = False
     spans: list[tuple[Stage, int, int]] = field(default_factory=list)
     audio_s: float = 0.0
@@ -102,10 +104,13 @@ class Trace:
         try:
             yield
         finally:
-            end = self.clock()
-            self.add(name, end - begin)
-            if self.keeps_spans and len(self.spans) < MAX_SPANS:
-                self.spans.append((name, begin, end))
+            self.took(name, begin, self.clock())
+
+    def took(self, name: Stage, begin_ns: int, end_ns: int) -> None:
+        """Add a stretch of time to stage `name`."""
+        self.add(name, end_ns - begin_ns)
+        if self.keeps_spans and len(self.spans) < MAX_SPANS:
+            self.spans.append((name, begin_ns, end_ns))
 
     def add(self, name: Stage, duration_ns: int) -> None:
         """Add `duration_ns` to stage `name`."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from firstaudio.clock import NS_PER_MS, now_ns
 from firstaudio.config import StreamingConfig
 from firstaudio.engines.base import Engine, EngineInfo
 from firstaudio.errors import EngineError, FirstaudioError
@@ -29,12 +30,14 @@ class EngineStatus:
         state: Whether it can speak; one that rests can, and another one is asked first.
         progress: Share of its start that is done, 0..1; an engine that tells none is at 0 until it is ready.
         message: What it is doing, or why it cannot speak.
+        start_ms: What its start took, also one that failed; None while it starts.
     """
 
     name: str
     state: EngineState
     progress: float
     message: str
+    start_ms: float | None = None
 
 
 class Entry:
@@ -51,6 +54,7 @@ class Entry:
         self.name, self.engine = name, engine
         self.circuit = Circuit(name, is_on=rests)
         self.error: Exception | None = None
+        self._start_ms: float | None = None
         self._scheduler: StepScheduler | None = None
         self._figures: EngineFigures | None = None
 
@@ -86,19 +90,22 @@ class Entry:
     def status(self) -> EngineStatus:
         """How far it has come."""
         if self.error is not None:
-            return EngineStatus(self.name, "failed", 0.0, failure_message(self.name, self.error))
+            message = failure_message(self.name, self.error)
+            return EngineStatus(self.name, "failed", 0.0, message, self._start_ms)
         if self._scheduler is not None:
             message = self.circuit.message if self.circuit.is_open else "ready"
-            return EngineStatus(self.name, self.state, 1.0, message)
+            return EngineStatus(self.name, self.state, 1.0, message, self._start_ms)
         return EngineStatus(self.name, "starting", *self._progress())
 
     async def start(self, streaming: StreamingConfig, priority: Priority | None) -> None:
         """Start the engine on a thread; a failure is kept in `error`, not raised."""
+        begin_ns = now_ns()
         try:
             await asyncio.to_thread(self.engine.start)
             self._make_ready(self.engine.info, streaming, priority)
         except Exception as error:  # noqa: BLE001 -- the boundary of this task: whoever asks reads `error`
             self.error = error
+        self._start_ms = (now_ns() - begin_ns) / NS_PER_MS
 
     def _make_ready(self, info: EngineInfo, streaming: StreamingConfig, priority: Priority | None) -> None:
         first_step_s = info.expected_startup_s + info.expected_startup_rtf * FIRST_SEGMENT_S

@@ -113,7 +113,7 @@ class UtteranceWork:
         """Make the next audio: one engine step, or as many short ones as fill a chunk on the wire."""
         begin_ns = self._clock()
         if self._trace.first_chunk_ns is None:
-            self._trace.add("queue", begin_ns - self._waiting_since_ns)
+            self._trace.took("queue", self._waiting_since_ns, begin_ns)
         new: list[Chunk] = []
         done = False
         while not (done or self._is_enough(new, begin_ns)):
