@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from typing import Any
 
 from firstaudio.config import Config
 from firstaudio.synthesis.synthesizer import Synthesizer
@@ -43,6 +44,20 @@ class Telemetry:
                 observer(measurement)
             except Exception:  # an observer's failure is its own
                 logger.exception("an observer of measurements failed")
+
+    def status(self) -> dict[str, Any]:
+        """What each part tells of itself, by section of `GET /status`: JSON values, no text of a user's, no secrets.
+
+        None: nothing is known. Called on the event loop; never blocks.
+        """
+        return {
+            "store": None,
+            "performance": None,
+            "alerts": None,
+            "tuner": None,
+            "schedule": None,
+            "spans": None,
+        }
 
     async def start(self) -> None:
         """Open what is kept on disk and begin what runs beside the server."""
