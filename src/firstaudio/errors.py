@@ -5,6 +5,7 @@ FirstaudioError
 │   ├── UnknownVoiceError, UnknownModelError, UnknownLanguageError, UnknownFormatError
 │   ├── TextTooLongError, EmptyTextError
 │   ├── BodyTooLargeError, BodyTimeoutError, UnsupportedMediaTypeError, UnauthorizedError
+│   ├── NotFoundError, ConflictError   there is no such thing; something else is going on
 │   └── OverloadedError, NotReadyError   nothing is wrong with the request: come back later
 ├── EngineError             the engine failed (5xx)
 │   └── WorkerDiedError, StepTimeoutError   the same request will probably succeed
@@ -108,6 +109,18 @@ class UnauthorizedError(RequestError):
     """API keys are on and the request carries none that is known."""
 
     code = "invalid_api_key"
+
+
+class NotFoundError(RequestError):
+    """There is no such thing, or not yet."""
+
+    code = "not_found"
+
+
+class ConflictError(RequestError):
+    """What is going on now does not let it happen."""
+
+    code = "conflict"
 
 
 class OverloadedError(RequestError):
@@ -214,6 +227,8 @@ OUTSIDE: dict[type[FirstaudioError], Outside] = {
     BodyTooLargeError: Outside(413, "invalid_request_error", 2),
     BodyTimeoutError: Outside(408, "invalid_request_error", 2),
     UnsupportedMediaTypeError: Outside(415, "invalid_request_error", 2),
+    NotFoundError: Outside(404, "invalid_request_error", 2),
+    ConflictError: Outside(409, "invalid_request_error", 1),
     UnauthorizedError: Outside(401, "authentication_error", 2),
     OverloadedError: Outside(429, "rate_limit_error", 1),
     NotReadyError: Outside(503, "server_error", 3),

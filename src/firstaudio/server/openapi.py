@@ -26,6 +26,7 @@ _PROBLEMS = {
     401: "API keys are on, and the request carries none that is known.",
     404: "There is nothing by that name.",
     408: "The body did not arrive in time.",
+    409: "What is going on now does not let it happen.",
     413: "The body is longer than the server accepts.",
     415: "The body is not plain JSON.",
     429: "One more stream would make listeners stutter; Retry-After says when to come back.",
