@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, MinLen
 
+from firstaudio.config.url import parse_url
 from firstaudio.errors import ConfigError
 
 
@@ -245,6 +246,10 @@ class TelemetryConfig:
         str, Help("where OpenTelemetry traces are sent, as http://localhost:4318/v1/traces; empty: nowhere")
     ] = ""
     webhook_url: Annotated[str, Help("where critical alerts are posted as JSON; empty: nowhere", secret=True)] = ""
+
+    def __post_init__(self) -> None:
+        if self.webhook_url:
+            parse_url("telemetry.webhook_url", self.webhook_url)
 
 
 @dataclass(frozen=True, slots=True)
