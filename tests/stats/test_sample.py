@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -162,3 +163,23 @@ def test_the_sign_test_is_exact():
 def test_holm_multiplies_the_smallest_most_and_keeps_the_order():
     assert pytest.approx(holm([0.02, 0.06, 0.01])) == [0.04, 0.06, 0.03]
     assert holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+@given(st.integers(1, 2000), st.sampled_from([0.05, 0.5, 0.9, 0.95, 0.99]))
+def test_the_interval_of_a_quantile_is_where_scipy_finds_it(n: int, q: float):
+    low, high = (int(scipy.stats.binom.ppf(tail, n, q)) for tail in (0.025, 0.975))
+    expected = (float(low), float(high + 1)) if low >= 1 and high + 1 <= n else None
+
+    assert expected == quantile_interval([float(i) for i in range(1, n + 1)], q)
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(-20, 20)), min_size=3, max_size=60))
+def test_a_slope_and_its_interval_are_those_of_scipy(points: list[tuple[int, int]]):
+    x, y = ([float(point[axis]) for point in points] for axis in (0, 1))
+    slope = theil_sen(x, y)
+    if slope is None:
+        assert len(set(x)) < 3
+        return
+    value, intercept, low, high = scipy.stats.theilslopes(y, x, alpha=0.95)
+
+    assert pytest.approx((value, intercept, low, high)) == (slope.value, slope.intercept, slope.low, slope.high)
