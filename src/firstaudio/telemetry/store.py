@@ -62,7 +62,8 @@ class _Question:
     equal: tuple[tuple[str, str], ...]
 
     def sql(self) -> tuple[str, list[Any]]:
-        conditions, values = ["1"], []
+        conditions: list[str] = ["1"]
+        values: list[Any] = []
         if self.since is not None:
             # The index finds the first row of the time; rows are walked by id, the order in which they came.
             conditions += ["id >= (SELECT min(id) FROM measurements WHERE timestamp >= ?)", "timestamp >= ?"]
@@ -324,7 +325,8 @@ class MeasurementStore:
 
     def _count(self) -> int:
         self._write()
-        return len(self._waiting) + sum(row[0] for row in self._ask("SELECT count(*) FROM measurements", []))
+        num_written: int = sum(row[0] for row in self._ask("SELECT count(*) FROM measurements", []))
+        return len(self._waiting) + num_written
 
     def _ask(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The rows of the file; none where it cannot be read, and `problem` says why."""
