@@ -1,0 +1,1 @@
+"""Settings that are tried on part of the traffic: knobs, experiments, decisions."""

@@ -1,0 +1,202 @@
+"""The knobs: settings that take effect on the next utterance, what each should move, and what may be tried.
+
+Only fields of `StreamingConfig` are here, because two values of those can live side by side in the same traffic. What
+is built at the start (lanes, threads, runtimes) or shared by everyone (the cache) cannot be compared like that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from firstaudio.config import StreamingConfig
+from firstaudio.errors import ConfigError, RequestError
+from firstaudio.trace import Stage
+
+Metric = Literal["ttfa_ms", "ttgp_ms", "rtf"]
+Unit = Literal["utterance", "window"]
+Value = bool | int | float
+
+SECTION = "streaming"
+STEP = 4  # the largest factor by which one experiment moves a value
+SHORTEST_FIRST_S = 0.6  # voices lose their prosody below
+SHORTEST_CHUNK_MS = 20  # below, a packet costs more than it brings
+LONGEST_BUFFER_MS = 1000
+LONGEST_LEAD_S = 60.0
+LEAST_BUFFER_MS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """One setting that experiments may turn.
+
+    Attributes:
+        field: Of `StreamingConfig`.
+        moves: The metric that it is meant to lower.
+        guards: Metrics that must not get worse; stalls, failures and listeners who leave are always watched.
+        stages: Stages until the first audio that it can shorten; what they take is the most that can be gained.
+        unit: What is given one arm: each utterance, or everything that comes within a window of time, where a stream
+            with one value would gain at the expense of its neighbours with the other.
+        values: Other values worth trying, the most promising first, from what holds now.
+        why: What turning it does.
+    """
+
+    field: str
+    moves: Metric
+    guards: tuple[Metric, ...]
+    stages: tuple[Stage, ...]
+    unit: Unit
+    values: Callable[[StreamingConfig], Iterator[Value]]
+    why: str
+
+    @property
+    def setting(self) -> str:
+        """Its name as in the configuration."""
+        return f"{SECTION}.{self.field}"
+
+    def value(self, streaming: StreamingConfig) -> Value:
+        """What it stands at."""
+        value: Value = getattr(streaming, self.field)
+        return value
+
+    def turned(self, streaming: StreamingConfig, value: Value) -> StreamingConfig:
+        """`streaming` with another value. Raises ConfigError for one that does not go with the rest."""
+        change: dict[str, Any] = {self.field: value}
+        return replace(streaming, **change)
+
+    def candidates(self, streaming: StreamingConfig) -> list[Value]:
+        """Values worth trying, the most promising first; none that is there already, out of bounds or impossible."""
+        found: list[Value] = []
+        for value in self.values(streaming):
+            if value != self.value(streaming) and value not in found and self._is_possible(streaming, value):
+                found.append(value)
+        return found
+
+    def checked(self, streaming: StreamingConfig, value: object) -> tuple[Value, StreamingConfig]:
+        """A value from outside, and `streaming` with it. Raises RequestError where it is not one."""
+        from pydantic import TypeAdapter, ValidationError
+
+        try:
+            valid: Value = TypeAdapter(_annotation(self.field)).validate_python(value, strict=True)
+            return valid, self.turned(streaming, valid)
+        except ValidationError as error:
+            raise RequestError(f"{self.setting}: {error.errors()[0]['msg']}", param="value") from None
+        except ConfigError as error:
+            raise RequestError(error.message, param="value") from None
+
+    def _is_possible(self, streaming: StreamingConfig, value: Value) -> bool:
+        try:
+            self.checked(streaming, value)
+        except RequestError:
+            return False
+        return True
+
+
+def knob_of(setting: str) -> Knob:
+    """The knob by the name of its setting. Raises RequestError for one that there is not."""
+    for knob in KNOBS:
+        if knob.setting == setting:
+            return knob
+    raise RequestError(
+        f"{setting[:60]!r} is no setting that can be tried; take one of {', '.join(k.setting for k in KNOBS)}",
+        param="setting",
+    )
+
+
+def _annotation(field: str) -> Any:
+    from firstaudio.config import settings
+
+    return next(setting.annotation for setting in settings() if setting.key == f"{SECTION}.{field}")
+
+
+def _on(streaming: StreamingConfig) -> Iterator[Value]:
+    if not streaming.fast_path_enabled:
+        yield True
+
+
+def _shorter_first(streaming: StreamingConfig) -> Iterator[Value]:
+    if streaming.first_segment_s > SHORTEST_FIRST_S:
+        for factor in (STEP, STEP / 2):
+            yield round(max(SHORTEST_FIRST_S, streaming.first_segment_s / factor), 2)
+
+
+def _smaller_chunks(streaming: StreamingConfig) -> Iterator[Value]:
+    if streaming.min_chunk_size_ms > SHORTEST_CHUNK_MS:
+        for factor in (STEP, STEP // 2):
+            yield max(SHORTEST_CHUNK_MS, streaming.min_chunk_size_ms // factor)
+
+
+def _shorter_steps(streaming: StreamingConfig) -> Iterator[Value]:
+    if streaming.max_chunk_size_ms > 2 * SHORTEST_CHUNK_MS:
+        yield max(2 * streaming.min_chunk_size_ms, 2 * SHORTEST_CHUNK_MS, streaming.max_chunk_size_ms // 2)
+
+
+def _more_buffer(streaming: StreamingConfig) -> Iterator[Value]:
+    if streaming.target_buffer_ms < LONGEST_BUFFER_MS:
+        yield min(LONGEST_BUFFER_MS, max(LEAST_BUFFER_MS, 2 * streaming.target_buffer_ms))
+
+
+def _more_lead(streaming: StreamingConfig) -> Iterator[Value]:
+    if streaming.max_lead_s < LONGEST_LEAD_S:
+        yield min(LONGEST_LEAD_S, 2 * streaming.max_lead_s)
+
+
+MODEL: tuple[Stage, ...] = ("queue", "phonemize", "model_inference")
+
+KNOBS: tuple[Knob, ...] = (
+    Knob(
+        field="fast_path_enabled",
+        moves="ttfa_ms",
+        guards=("ttgp_ms", "rtf"),
+        stages=MODEL,
+        unit="utterance",
+        values=_on,
+        why="a short first segment is spoken before the rest is begun",
+    ),
+    Knob(
+        field="first_segment_s",
+        moves="ttfa_ms",
+        guards=("ttgp_ms", "rtf"),
+        stages=MODEL,
+        unit="utterance",
+        values=_shorter_first,
+        why="a shorter first segment is ready sooner",
+    ),
+    Knob(
+        field="min_chunk_size_ms",
+        moves="ttfa_ms",
+        guards=("ttgp_ms", "rtf"),
+        stages=("model_inference", "audio_conversion"),
+        unit="utterance",
+        values=_smaller_chunks,
+        why="the first chunk leaves with less audio in it",
+    ),
+    Knob(
+        field="max_chunk_size_ms",
+        moves="ttgp_ms",
+        guards=("ttfa_ms", "rtf"),
+        stages=("queue",),
+        unit="window",
+        values=_shorter_steps,
+        why="a step that makes less audio lets the next listener go sooner",
+    ),
+    Knob(
+        field="target_buffer_ms",
+        moves="ttgp_ms",
+        guards=("ttfa_ms", "rtf"),
+        stages=("queue",),
+        unit="window",
+        values=_more_buffer,
+        why="listeners are served while they have more audio left",
+    ),
+    Knob(
+        field="max_lead_s",
+        moves="ttgp_ms",
+        guards=("ttfa_ms", "rtf"),
+        stages=("queue",),
+        unit="window",
+        values=_more_lead,
+        why="more audio is made ahead of a listener's connection",
+    ),
+)

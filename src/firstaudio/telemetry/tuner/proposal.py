@@ -1,0 +1,99 @@
+"""What is worth trying now: the symptom in the last measurements, and the knob that can move it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from firstaudio.config import StreamingConfig
+from firstaudio.stats.sample import wilson
+from firstaudio.telemetry.measurement import Measurement
+from firstaudio.telemetry.tuner.experiment import ORIGINS, is_stalled
+from firstaudio.telemetry.tuner.knobs import KNOBS, Knob, Value
+from firstaudio.telemetry.tuner.verdict import ABSOLUTE_FLOORS, RELATIVE_FLOOR
+
+MIN_ROWS = 20
+STALL_SHARE = 0.01  # from which on, for certain, listeners are worth an experiment
+
+Tried = Collection[tuple[str, Value, Value]]  # setting, what it stood at, what was tried
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """One experiment that could be made."""
+
+    knob: Knob
+    value: Value
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """Why no experiment is worth making."""
+
+    reason: str
+
+
+def usable(rows: Sequence[Measurement]) -> list[Measurement]:
+    """Measurements that knobs can change: clients' and the tuner's own, streamed, not from the cache, with audio."""
+    return [
+        row
+        for row in rows
+        if row.origin in ORIGINS and row.delivery != "whole" and row.warmth == "warm" and row.ttfa_ms is not None
+    ]
+
+
+def propose(rows: Sequence[Measurement], streaming: StreamingConfig, tried: Tried = ()) -> Proposal | Nothing:
+    """The most promising experiment, or why there is none.
+
+    Args:
+        rows: The last measurements.
+        streaming: What holds.
+        tried: What was judged not long ago.
+    """
+    seen = usable(rows)
+    if len(seen) < MIN_ROWS:
+        return Nothing(f"{len(seen)} streamed answers were measured; {MIN_ROWS} are needed to see what is slow")
+    reasons = []
+    for knob in KNOBS:
+        open_values = _open(knob, streaming, tried)
+        symptom, absence = _symptom(knob, seen)
+        if symptom and open_values:
+            return Proposal(knob, open_values[0], f"{symptom}; {knob.why}")
+        reasons.append(absence if not symptom else f"{knob.setting}: nothing is left to try")
+    return Nothing("; ".join(dict.fromkeys(reasons)))
+
+
+def first_open(streaming: StreamingConfig, tried: Tried = ()) -> Proposal | Nothing:
+    """The first thing that was not tried, for somebody who asks without measurements."""
+    for knob in KNOBS:
+        if values := _open(knob, streaming, tried):
+            return Proposal(knob, values[0], f"asked for; {knob.why}")
+    return Nothing("every value worth trying was tried not long ago")
+
+
+def _open(knob: Knob, streaming: StreamingConfig, tried: Tried) -> list[Value]:
+    current = knob.value(streaming)
+    return [value for value in knob.candidates(streaming) if (knob.setting, current, value) not in tried]
+
+
+def _symptom(knob: Knob, rows: Sequence[Measurement]) -> tuple[str, str]:
+    """What this knob could mend, or why there is nothing."""
+    return _stalls(rows) if knob.moves == "ttgp_ms" else _slow_stages(knob, rows)
+
+
+def _slow_stages(knob: Knob, rows: Sequence[Measurement]) -> tuple[str, str]:
+    """The stages that the knob can shorten bound its gain."""
+    ttfa_ms = median(row.ttfa_ms for row in rows if row.ttfa_ms is not None)
+    spent_ms = median(sum(row.first_audio_ms.get(stage, 0.0) for stage in knob.stages) for row in rows)
+    told = f"{' and '.join(knob.stages)} take {spent_ms:.1f} of {ttfa_ms:.1f} ms until the first audio (n {len(rows)})"
+    if spent_ms > max(ABSOLUTE_FLOORS["ttfa_ms"], RELATIVE_FLOOR * ttfa_ms):
+        return told, ""
+    return "", f"{told}: no gain that counts is to be had"
+
+
+def _stalls(rows: Sequence[Measurement]) -> tuple[str, str]:
+    stalled = sum(map(is_stalled, rows))
+    told = f"{stalled} of {len(rows)} answers had a gap"
+    return (told, "") if wilson(stalled, len(rows))[0] > STALL_SHARE else ("", told)
