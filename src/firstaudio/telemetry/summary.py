@@ -13,8 +13,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeVar, get_args
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Literal, TypeVar, get_args
 
 from firstaudio.slo import (
     SHORT_CHARS,
@@ -210,6 +210,10 @@ class Summary:
         """The share that missed the target, 0..1; None where nothing was held to it."""
         return None if self.attainment.value is None else 1 - self.attainment.value
 
+    def as_dict(self) -> dict[str, Any]:
+        """It as JSON has it, with the share of misses, and the value and interval of each share."""
+        return {"miss_rate": self.miss_rate, **_plain(self)}
+
 
 def summarise(measurements: Iterable[Measurement], target_ms: float = TTFA_TARGET_MS) -> Summary:
     """What `measurements` say, in whatever order they come; whose they are, the caller has chosen.
@@ -384,3 +388,12 @@ def _groups(
 def _group(measurements: Sequence[Measurement], target_ms: float) -> Group:
     ttfa = figures(map(latency_ms, measurements))
     return Group(len(measurements), ttfa, attained(measurements, target_ms), _category(ttfa))
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        plain = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return plain | {"value": value.value, "interval": value.interval} if isinstance(value, Share) else plain
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    return list(value) if isinstance(value, tuple | list) else value

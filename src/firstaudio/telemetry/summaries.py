@@ -1,0 +1,77 @@
+"""`Summaries`: what the stored measurements of clients say about the last hours, computed once for all who ask."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from firstaudio.clock import NS_PER_S, Clock, now_ns
+from firstaudio.telemetry.measurement import Measurement
+from firstaudio.telemetry.store import DAY_S, MeasurementStore
+from firstaudio.telemetry.summary import Summary, summarise
+
+MAX_ROWS = 20_000  # half a second of a thread
+FRESH_S = 1.0
+MAX_KEPT = 8  # windows
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSummary:
+    """A summary and what it is of.
+
+    Attributes:
+        summary: Of clients' requests.
+        window_s: How far it looks back.
+        is_complete: Whether it has every request of that time; else the newest `MAX_ROWS` of them.
+    """
+
+    summary: Summary
+    window_s: float
+    is_complete: bool
+
+
+class Summaries:
+    """Summaries of the last hours of a store; lives on the event loop and computes in threads.
+
+    Args:
+        store: Whose rows are looked at.
+        target_ms: What TTFA is held to.
+        wall_clock: Seconds since 1970.
+        clock: Nanoseconds, never backwards.
+
+    Attributes:
+        last: The latest of them, whatever its window; None before the first.
+    """
+
+    def __init__(
+        self, store: MeasurementStore, target_ms: float, wall_clock: Callable[[], float], clock: Clock = now_ns
+    ) -> None:
+        self._store, self._target_ms, self._wall_clock, self._clock = store, target_ms, wall_clock, clock
+        self._kept: dict[float, tuple[int, WindowSummary]] = {}
+        self._computing = asyncio.Lock()
+        self.last: WindowSummary | None = None
+
+    async def of_window(self, window_s: float = DAY_S) -> WindowSummary:
+        """What clients got in the last `window_s` seconds; the answer may be `FRESH_S` old."""
+        async with self._computing:  # who comes meanwhile finds it computed
+            made_ns, kept = self._kept.get(window_s, (0, None))
+            if kept is None or self._clock() - made_ns > FRESH_S * NS_PER_S:
+                self._kept.pop(window_s, None)
+                kept = await self._compute(window_s)
+                self._keep(kept)
+            return kept
+
+    async def _compute(self, window_s: float) -> WindowSummary:
+        rows = await self._store.recent(MAX_ROWS + 1, since=self._wall_clock() - window_s, origin="client")
+        return await asyncio.to_thread(_window_summary, rows, window_s, self._target_ms)
+
+    def _keep(self, summary: WindowSummary) -> None:
+        self.last = summary
+        self._kept[summary.window_s] = (self._clock(), summary)
+        while len(self._kept) > MAX_KEPT:
+            del self._kept[next(iter(self._kept))]
+
+
+def _window_summary(rows: Sequence[Measurement], window_s: float, target_ms: float) -> WindowSummary:
+    return WindowSummary(summarise(rows[:MAX_ROWS], target_ms), window_s, len(rows) <= MAX_ROWS)
