@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from firstaudio.config import Config
 from firstaudio.synthesis.synthesizer import Synthesizer
 from firstaudio.telemetry.measurement import Measurement, measure
+from firstaudio.telemetry.metrics import Metrics
+from firstaudio.telemetry.spans import Spans, otlp_exporter
 from firstaudio.trace import Trace
 
 logger = logging.getLogger(__name__)
@@ -24,11 +28,18 @@ class Telemetry:
         config: The whole configuration.
         synthesizer: Whose traces it hears.
         wall_clock: Seconds since 1970.
+
+    Attributes:
+        metrics: For Prometheus.
+        spans: For OpenTelemetry; None: nobody wants any.
     """
 
     def __init__(self, config: Config, synthesizer: Synthesizer, wall_clock: Callable[[], float] = time.time) -> None:
         self._config, self._synthesizer, self._wall_clock = config, synthesizer, wall_clock
         self._observers: list[Observer] = []
+        self.metrics = Metrics(synthesizer)
+        self.spans: Spans | None = None
+        self.add_observer(self.metrics.observe)
         if config.telemetry.enabled:
             synthesizer.add_listener(self.observe)
 
@@ -56,11 +67,20 @@ class Telemetry:
             "alerts": None,
             "tuner": None,
             "schedule": None,
-            "spans": None,
+            "spans": None if self.spans is None else asdict(self.spans.status()),
         }
 
     async def start(self) -> None:
-        """Open what is kept on disk and begin what runs beside the server."""
+        """Open what is kept on disk and begin what runs beside the server.
+
+        Raises:
+            MissingExtraError: Spans are wanted, and the packages for them are not installed.
+        """
+        if endpoint := self._config.telemetry.otlp_endpoint:
+            self.spans = Spans(await asyncio.to_thread(otlp_exporter, endpoint), endpoint)
+            self._synthesizer.add_listener(self.spans.observe)
 
     async def close(self) -> None:
         """Stop, and write what is not written yet."""
+        if self.spans is not None:
+            await asyncio.to_thread(self.spans.close)

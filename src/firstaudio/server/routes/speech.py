@@ -36,6 +36,8 @@ async def speak(request: Request) -> Response:
     trace = Trace(request_id=request.state.request_id)
     if run := request.headers.get(RUN_HEADER):
         trace.origin, trace.run = "benchmark", run[:MAX_RUN_CHARS]
+    if service.telemetry.spans is not None:
+        trace.keeps_spans, trace.traceparent = True, request.headers.get("traceparent", "")
     body = await read_body(request, service.config.server)
     with trace.stage("text_processing"):
         order = read_order(body, service.config.server)
