@@ -325,12 +325,12 @@ class StepScheduler:
     def figures(self, stream: ScheduledStream) -> StreamFigures:
         """How one of its streams stands at this moment."""
         now = self._clock()
-        is_heard = stream.playback.deadline_ns is not None
+        lead_s = self._lead_s(stream, now) if stream.unread_s else stream.playback.lead_ns(now) / NS_PER_S
         return StreamFigures(
             state="made" if stream.ended else stream.state,
             age_s=(now - stream.arrival_ns) / NS_PER_S,
             due_s=None if stream.ended else (self.deadline_ns(stream) - now) / NS_PER_S,
-            lead_s=self._lead_s(stream, now) if is_heard else None,
+            lead_s=None if stream.playback.deadline_ns is None else lead_s,
             unread_s=stream.unread_s,
             remaining_s=0.0 if stream.ended else stream.remaining_s,
             stalled_s=stream.playback.stalled_ns / NS_PER_S,
