@@ -30,7 +30,7 @@ def voices(setup: Setup) -> Iterator[Cell]:
 def comprehensive(setup: Setup) -> Iterator[Cell]:
     """Streamed against whole, voices, text classes, speeds, concurrency."""
     yield from setup.by_delivery()
-    if len(setup.voices) > 1:
+    if setup.voice_tests and len(setup.voices) > 1:
         yield from setup.by_voice(setup.voices)
     yield from setup.by_text_class()
     yield from setup.by_speed()
@@ -38,11 +38,14 @@ def comprehensive(setup: Setup) -> Iterator[Cell]:
 
 
 def ttfa(setup: Setup) -> Iterator[Cell]:
-    """Time to first audio by text length, voice and speed, one client."""
-    yield from setup.by_text_class()
-    yield from setup.by_speed()
-    if len(setup.voices) > 1:
-        yield from setup.by_voice(setup.voices)
+    """Time to first audio by text length, voice and speed, one client; the user's own texts in a cell of their own."""
+    corpus = replace(setup, texts=replace(setup.texts, custom=(), unique=True))
+    if setup.texts.custom:
+        yield setup.cell("text=custom", text_class="custom")
+    yield from corpus.by_text_class()
+    yield from corpus.by_speed()
+    if setup.voice_tests and len(setup.voices) > 1:
+        yield from corpus.by_voice(setup.voices)
 
 
 def streaming(setup: Setup) -> Iterator[Cell]:
@@ -63,14 +66,15 @@ def scenarios(setup: Setup) -> Iterator[Cell]:
     """Short, medium, long, fast, every voice; and one greeting over and over, which a cache may answer."""
 
     def classes(name: str) -> Texts:
-        return replace(setup.texts, classes=(name,), custom=())
+        return replace(setup.texts, classes=(name,), custom=(), unique=True)
 
     yield setup.cell("short_text_ttfa", scenario="short_text_ttfa").replace(texts=classes("short"))
     yield setup.cell("hello_world_repeated", scenario="hello_world_repeated").replace(texts=HELLO)
     yield setup.cell("medium_text_ttfa", scenario="medium_text_ttfa").replace(texts=classes("medium"))
     yield setup.cell("long_text_streaming", scenario="long_text_streaming").replace(texts=classes("long"))
-    yield setup.cell("fast_speech", scenario="fast_speech", speed=1.5).replace(speed=1.5, texts=classes("medium"))
-    for voice in setup.voices:
+    if setup.speed_tests:
+        yield setup.cell("fast_speech", scenario="fast_speech", speed=1.5).replace(speed=1.5, texts=classes("medium"))
+    for voice in setup.voices if setup.voice_tests else ():
         cell = setup.cell(f"voice_variety {voice}", scenario="voice_variety", voice=voice)
         yield cell.replace(voice=voice, texts=classes("medium"))
 

@@ -30,6 +30,8 @@ class Setup:
         warmup: Unmeasured requests before each cell, at most.
         speed: Factor.
         goals: What a listener expects.
+        voice_tests: Whether modes that compare voices beside other things do.
+        speed_tests: The same for speaking speeds.
     """
 
     target: TargetSpec
@@ -45,6 +47,8 @@ class Setup:
     warmup: int = 24
     speed: float = 1.0
     goals: Goals = field(default_factory=Goals)
+    voice_tests: bool = True
+    speed_tests: bool = True
 
     @property
     def voice(self) -> str | None:
@@ -82,7 +86,7 @@ class Setup:
     def by_text_class(self) -> Iterator[Cell]:
         """One cell per text class, one client."""
         for text_class in TEXT_CLASSES:
-            texts = replace(self.texts, classes=(text_class,), custom=())
+            texts = replace(self.texts, classes=(text_class,), custom=(), unique=True)
             yield self.cell(f"text={text_class}", text_class=text_class).replace(texts=texts)
 
     def by_voice(self, voices: Iterable[str]) -> Iterator[Cell]:
@@ -90,8 +94,9 @@ class Setup:
         return (self.cell(f"voice={voice}", voice=voice).replace(voice=voice) for voice in voices)
 
     def by_speed(self) -> Iterator[Cell]:
-        """One cell per speaking speed, one client."""
-        return (self.cell(f"speed={speed}", speed=speed).replace(speed=speed) for speed in SPEEDS)
+        """One cell per speaking speed, one client; none where they are not wanted."""
+        speeds = SPEEDS if self.speed_tests else ()
+        return (self.cell(f"speed={speed}", speed=speed).replace(speed=speed) for speed in speeds)
 
     def by_delivery(self, deliveries: Iterable[Delivery] = ("stream", "whole")) -> Iterator[Cell]:
         """Streamed and whole answers to the same kind of texts, one client."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from firstaudio.cli.bench.flags import GOALS, LOAD, SERVER, SESSION, TEXT, command
+from firstaudio.cli.bench.flags import GOALS, LOAD, SERVER, SESSION, TEXT, VARIETY, command
 from firstaudio.errors import MissingExtraError
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
 )
 
 MEASURED = (*TEXT, *LOAD, *GOALS, *SESSION)
-TTFA_TEXTS = tuple(name for name in TEXT if name not in ("text", "text_file", "text_class"))
+TTFA_TEXTS = tuple(name for name in TEXT if name != "text_class")
 ONE_LEVEL: dict[str, Any] = {"concurrency": [1]}
 
 # Of each verb: its line in the help, the flags that it takes, and where its defaults differ.
@@ -33,13 +33,14 @@ VERBS: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
                  ("url", "token", "timeout", *SESSION), {"timeout": 10.0}),
     "voices": ("Compare the voices of a server.", (*SERVER, "voices", *MEASURED), ONE_LEVEL),
     "comprehensive": ("Delivery, voices, texts, speeds and concurrency.",
-                      (*SERVER, "voices", *MEASURED), {"plan": "quick"}),
+                      (*SERVER, "voices", *MEASURED, *VARIETY), {"plan": "quick"}),
     "ttfa": ("Time to first audio by text, voice and speed.",
-             (*SERVER, "voice", "voices", *TTFA_TEXTS, "plan", "iterations", "warmup", *GOALS, *SESSION), ONE_LEVEL),
+             (*SERVER, "voice", "voices", *TTFA_TEXTS, "plan", "iterations", "warmup", *GOALS, *SESSION, *VARIETY),
+             ONE_LEVEL),
     "streaming": ("Cadence, stalls, the buffer that listeners need.",
                   (*SERVER, "voice", *TTFA_TEXTS, "plan", "iterations", "warmup", *GOALS, *SESSION), ONE_LEVEL),
     "full": ("Five scenarios, load, CPU, memory, advice.",
-             (*SERVER, "voices", *MEASURED), {"plan": "quick", "concurrency": [1, 4]}),
+             (*SERVER, "voices", *MEASURED, *VARIETY), {"plan": "quick", "concurrency": [1, 4]}),
     "capacity": ("How many listeners at once hear no gap.",
                  (*SERVER, "voice", *TEXT, "warmup", *GOALS, "share", "start", "limit", *SESSION), {}),
     "ab": ("Two targets interleaved: which is faster?",

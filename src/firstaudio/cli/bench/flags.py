@@ -79,6 +79,10 @@ _flag("intelligibility", str, None, "--intelligibility", metavar="MODEL", help="
 _flag("reports", bool, True, "--reports/--no-reports", help="Write CSV, plots, Markdown and HTML.")
 _flag("fail_on", list[str], [], "--fail-on", metavar="EXPR", help="As ttfa_ms.p95>300 or success_rate<99: exit 99.")
 _flag("json", bool, False, "--json", help="Print the results as JSON on stdout.")
+_flag("progress", str, "auto", "--progress", help="How stderr shows it: auto, or json: one object a line.")
+_flag("leash", bool, False, "--leash", hidden=True, help="End when stdin closes: whoever started the run is gone.")
+_flag("voice_tests", bool, True, "--voice-tests/--no-voice-tests", help="Cells that compare voices.")
+_flag("speed_tests", bool, True, "--speed-tests/--no-speed-tests", help="Cells that vary the speaking speed.")
 
 _flag("share", float, 0.99, "--share", help="Part of the requests that must be served well, at its lower 95 % limit.")
 _flag("start", int, 1, "--start", help="First level.")
@@ -100,7 +104,8 @@ TEXT = ("speed", "language", "text_class", "text", "text_file", "seed")
 LOAD = ("concurrency", "plan", "iterations", "duration", "arrival", "rate", "start_rate", "think", "warmup")
 GOALS = ("ttfa_target", "buffer")
 SESSION: tuple[str, ...] = ("session_name", "output_dir", "overwrite", "workers", "floor", "server_pid")
-SESSION += ("intelligibility", "reports", "fail_on", "json")
+SESSION += ("intelligibility", "reports", "fail_on", "json", "progress", "leash")
+VARIETY = ("voice_tests", "speed_tests")
 
 LISTS = frozenset(
     declaration

@@ -26,6 +26,7 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "buffer": (0.0, 1e9, "milliseconds"),
     "per_round": (1.0, 1_000_000.0, "a number of requests"),
 }
+PROGRESS = ("auto", "json")
 
 
 class UsageError(ConfigError):
@@ -40,6 +41,8 @@ def check(flags: SimpleNamespace) -> None:
         value = getattr(flags, name, None)
         if value is not None and not (math.isfinite(value) and low <= value <= high):
             raise UsageError(f"--{name.replace('_', '-')} is {what}, from {low:g} to {high:g}, not {value:g}")
+    if flags.progress not in PROGRESS:
+        raise UsageError(f"--progress {flags.progress} is not known; use one of {', '.join(PROGRESS)}")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""How far a benchmark has come, on stderr: a bar on a terminal, a line per cell elsewhere."""
+"""How far a benchmark has come, on stderr: a bar on a terminal, a line per cell elsewhere, or JSON for a program."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as RichProgress
 
 from firstaudio.bench.progress import Progress
+from firstaudio.cli.bench.lines import JsonLines
 
 REFRESH_PER_S = 2  # while requests are timed, the bar must cost next to nothing
 
 
 @contextmanager
-def shown() -> Iterator[Progress]:
-    """A progress for the length of the block."""
+def shown(how: str = "auto") -> Iterator[Progress]:
+    """A progress for the length of the block; `how` is "auto" or "json"."""
+    if how == "json":
+        yield JsonLines()
+        return
     if not sys.stderr.isatty():
         yield Lines()
         return

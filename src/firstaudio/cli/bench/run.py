@@ -25,6 +25,8 @@ from firstaudio.bench.sessions.session import Session
 from firstaudio.bench.sessions.store import RECORDS, check_name, free_name
 from firstaudio.bench.spec import SECRET, without_secrets
 from firstaudio.cli.bench.judge import UsageError, usage
+from firstaudio.cli.bench.leash import hold_leash
+from firstaudio.cli.bench.lines import JsonLines
 from firstaudio.cli.bench.progress import shown
 
 EXIT_OK, EXIT_ERROR, EXIT_INVALID, EXIT_NOT_STARTED, EXIT_MISSED, EXIT_INTERRUPTED = 0, 1, 2, 3, 99, 130
@@ -107,7 +109,7 @@ SECRETS: dict[str, Callable[[str], str]] = {
 }
 
 
-def measure(measurement: Measurement) -> Outcome:
+def measure(flags: SimpleNamespace, measurement: Measurement) -> Outcome:
     """Run a session; the first Ctrl-C ends it early and keeps what there is, the second one at once."""
     stopped: list[Runner] = []
     before = {number: signal.getsignal(number) for number in SIGNALS}
@@ -127,9 +129,17 @@ def measure(measurement: Measurement) -> Outcome:
 
         for number in SIGNALS:
             loop.add_signal_handler(number, stop)
-        with shown() as progress:
-            return await measurement({"progress": progress, "on_start": runners.append})
 
+        def start(runner: Runner) -> None:
+            runners.append(runner)
+            if isinstance(progress, JsonLines):
+                progress.plan({cell.name: cell.load.quota for cell in runner.workload.cells})
+
+        with shown(flags.progress) as progress:
+            return await measurement({"progress": progress, "on_start": start})
+
+    if flags.leash:
+        hold_leash()
     try:
         session, files = run_async(main())
     finally:

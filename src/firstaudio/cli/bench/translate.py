@@ -88,6 +88,8 @@ def setup(flags: SimpleNamespace, spec: TargetSpec) -> Setup:
         warmup=flags.warmup,
         speed=flags.speed,
         goals=Goals(ttfa_ms=flags.ttfa_target, buffer_ms=flags.buffer),
+        voice_tests=flags.voice_tests,
+        speed_tests=flags.speed_tests,
     )
     with usage():
         TextSource.of(wish.cell("texts"))  # there are some

@@ -32,7 +32,7 @@ def demo(flags: SimpleNamespace) -> None:
     """Measure a server of our own whose figures are known, and show that they are found."""
     wish = setup(flags, target(flags, NO_TARGET))
     options = run_options(flags, "demo")
-    finish(flags, measure(lambda how: demo_mode.run(wish, options, **how)))
+    finish(flags, measure(flags, lambda how: demo_mode.run(wish, options, **how)))
 
 
 def server(flags: SimpleNamespace) -> None:
@@ -86,7 +86,7 @@ def capacity(flags: SimpleNamespace) -> None:
     options = _watched(run_options(flags, "capacity"), wish.target)
     criterion = Criterion(flags.ttfa_target, flags.buffer, flags.share)
     search = {"start": flags.start, "limit": flags.limit}
-    finish(flags, measure(lambda how: run_capacity(wish, criterion, options, **search, **how)))
+    finish(flags, measure(flags, lambda how: run_capacity(wish, criterion, options, **search, **how)))
 
 
 def ab(flags: SimpleNamespace) -> None:
@@ -96,7 +96,7 @@ def ab(flags: SimpleNamespace) -> None:
     sides = [_side(flags, flags.a, flags.voice_a, "A"), _side(flags, flags.b, flags.voice_b, "B")]
     options = run_options(flags, "ab")
     rounds = {"rounds": flags.rounds, "requests": flags.per_round}
-    finish(flags, measure(lambda how: run_ab(sides[0], sides[1], options, **rounds, **how)))
+    finish(flags, measure(flags, lambda how: run_ab(sides[0], sides[1], options, **rounds, **how)))
 
 
 def run(flags: SimpleNamespace) -> None:
@@ -104,7 +104,7 @@ def run(flags: SimpleNamespace) -> None:
     with usage():
         work = read_workload(Path(flags.file))
     options = run_options(flags, Path(flags.file).stem)
-    finish(flags, measure(lambda how: execute(work, options, **how)))
+    finish(flags, measure(flags, lambda how: execute(work, options, **how)))
 
 
 def discover(flags: SimpleNamespace) -> None:
@@ -117,12 +117,12 @@ def discover(flags: SimpleNamespace) -> None:
     async def look(how: dict[str, Any]) -> tuple[Session, list[Path]]:
         return await run_discovery(flags.url, flags.token, flags.timeout, options, **how)
 
-    finish(flags, measure(look))
+    finish(flags, measure(flags, look))
 
 
 def _measure_mode(mode: str, wish: Setup, flags: SimpleNamespace, name: str, **more: Any) -> None:
     options = _watched(run_options(flags, name), wish.target)
-    finish(flags, measure(lambda how: run_mode(mode, wish, options, **how, **more)))
+    finish(flags, measure(flags, lambda how: run_mode(mode, wish, options, **how, **more)))
 
 
 def _with_voices(wish: Setup) -> tuple[Setup, bool]:
