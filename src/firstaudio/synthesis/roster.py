@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from firstaudio.clock import NS_PER_MS, now_ns
 from firstaudio.config import StreamingConfig
@@ -96,6 +96,11 @@ class Entry:
             message = self.circuit.message if self.circuit.is_open else "ready"
             return EngineStatus(self.name, self.state, 1.0, message, self._start_ms)
         return EngineStatus(self.name, "starting", *self._progress())
+
+    def report(self) -> Mapping[str, Any] | None:
+        """What the engine tells of itself, where it tells anything; may block."""
+        status: Callable[[], Mapping[str, Any]] | None = getattr(self.engine, "status", None)
+        return None if status is None else status()
 
     async def start(self, streaming: StreamingConfig, priority: Priority | None) -> None:
         """Start the engine on a thread; a failure is kept in `error`, not raised."""

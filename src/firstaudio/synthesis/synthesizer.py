@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from firstaudio.audio.chunk import Chunk
 from firstaudio.clock import now_ns
@@ -336,6 +336,10 @@ class Synthesizer:
         """Every stream that has not ended, the one whose next chunk is due first first, those that are made last."""
         snapshots = [stream.snapshot() for stream in self._streams]
         return sorted(snapshots, key=lambda s: (s.figures.due_s is None, s.figures.due_s or 0.0, s.request_id))
+
+    def engine_reports(self) -> dict[str, Mapping[str, Any] | None]:
+        """What each engine tells of itself (`status`), by name; None where it tells nothing. Blocks: for a thread."""
+        return {entry.name: entry.report() for entry in self._roster}
 
     def add_listener(self, listener: Callable[[Trace], None]) -> None:
         """Call `listener` on the event loop with each finished trace."""
