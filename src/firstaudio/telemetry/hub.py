@@ -14,6 +14,9 @@ from firstaudio.synthesis.synthesizer import Synthesizer
 from firstaudio.telemetry.measurement import Measurement, measure
 from firstaudio.telemetry.metrics import Metrics
 from firstaudio.telemetry.spans import Spans, otlp_exporter
+from firstaudio.telemetry.state import state_place
+from firstaudio.telemetry.store import MeasurementStore
+from firstaudio.telemetry.summaries import Summaries
 from firstaudio.trace import Trace
 
 logger = logging.getLogger(__name__)
@@ -30,6 +33,8 @@ class Telemetry:
         wall_clock: Seconds since 1970.
 
     Attributes:
+        store: The last measurements.
+        summaries: What clients got in the last hours.
         metrics: For Prometheus.
         spans: For OpenTelemetry; None: nobody wants any.
     """
@@ -37,6 +42,12 @@ class Telemetry:
     def __init__(self, config: Config, synthesizer: Synthesizer, wall_clock: Callable[[], float] = time.time) -> None:
         self._config, self._synthesizer, self._wall_clock = config, synthesizer, wall_clock
         self._observers: list[Observer] = []
+        settings = config.telemetry
+        self.store = MeasurementStore(
+            state_place(config), settings.max_rows, settings.max_age_days, wall_clock=wall_clock
+        )
+        self.summaries = Summaries(self.store, settings.ttfa_target_ms, wall_clock)
+        self.add_observer(self.store.add)
         self.metrics = Metrics(synthesizer)
         self.spans: Spans | None = None
         self.add_observer(self.metrics.observe)
@@ -62,8 +73,8 @@ class Telemetry:
         None: nothing is known. Called on the event loop; never blocks.
         """
         return {
-            "store": None,
-            "performance": None,
+            "store": self.store.status() if self._config.telemetry.enabled else None,
+            "performance": None if self.summaries.last is None else self.summaries.last.as_dict(),
             "alerts": None,
             "tuner": None,
             "schedule": None,
@@ -76,6 +87,8 @@ class Telemetry:
         Raises:
             MissingExtraError: Spans are wanted, and the packages for them are not installed.
         """
+        if self._config.telemetry.enabled:
+            self.store.open()
         if endpoint := self._config.telemetry.otlp_endpoint:
             self.spans = Spans(await asyncio.to_thread(otlp_exporter, endpoint), endpoint)
             self._synthesizer.add_listener(self.spans.observe)
@@ -84,3 +97,4 @@ class Telemetry:
         """Stop, and write what is not written yet."""
         if self.spans is not None:
             await asyncio.to_thread(self.spans.close)
+        await self.store.close()

@@ -10,6 +10,14 @@ from firstaudio.config import Config
 PRIVATE = 0o700  # request ids and voices are nobody else's business
 
 
+def state_place(config: Config) -> Path:
+    """Where the folder of all state lies or would lie; touches no disk."""
+    from platformdirs import user_state_path
+
+    configured = config.telemetry.state_folder
+    return Path(configured).expanduser().absolute() if configured else user_state_path("firstaudio")
+
+
 def state_folder(config: Config) -> Path:
     """The folder of all state, made for this user alone where it is not there yet.
 
@@ -19,7 +27,7 @@ def state_folder(config: Config) -> Path:
     Args:
         config: Names the folder in `telemetry.state_folder`, or else it is the user's state folder.
     """
-    folder = _place(config.telemetry.state_folder)
+    folder = state_place(config)
     make_folder(folder)
     return folder
 
@@ -40,12 +48,6 @@ def folder_problem(folder: Path) -> str:
     if not os.access(folder, os.W_OK | os.X_OK):
         return f"the folder {folder} cannot be written; give it to this user, or set telemetry.state_folder to another"
     return ""
-
-
-def _place(configured: str) -> Path:
-    from platformdirs import user_state_path
-
-    return Path(configured).expanduser().absolute() if configured else user_state_path("firstaudio")
 
 
 def _reason(error: OSError) -> str:

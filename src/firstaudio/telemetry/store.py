@@ -138,6 +138,15 @@ class MeasurementStore:
         """See the class."""
         return "; ".join(filter(None, (self._trouble, self._moved_aside)))
 
+    def status(self) -> dict[str, Any]:
+        """It as `GET /status` tells of it."""
+        return {
+            "path": str(self.path),
+            "problem": self.problem or None,
+            "num_waiting": self.num_waiting,
+            "num_lost": self.num_lost,
+        }
+
     @property
     def num_waiting(self) -> int:
         """Measurements that are in memory alone."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from firstaudio.clock import NS_PER_S, Clock, now_ns
 from firstaudio.telemetry.measurement import Measurement
@@ -29,6 +30,10 @@ class WindowSummary:
     summary: Summary
     window_s: float
     is_complete: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """It as JSON has it."""
+        return {"window_s": self.window_s, "is_complete": self.is_complete, **self.summary.as_dict()}
 
 
 class Summaries:
