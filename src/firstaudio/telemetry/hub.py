@@ -11,12 +11,14 @@ from typing import Any
 
 from firstaudio.config import Config
 from firstaudio.synthesis.synthesizer import Synthesizer
+from firstaudio.telemetry.alerts import Alerts
 from firstaudio.telemetry.measurement import Measurement, measure
 from firstaudio.telemetry.metrics import Metrics
 from firstaudio.telemetry.spans import Spans, otlp_exporter
 from firstaudio.telemetry.state import state_place
 from firstaudio.telemetry.store import MeasurementStore
 from firstaudio.telemetry.summaries import Summaries
+from firstaudio.telemetry.webhook import Webhook
 from firstaudio.trace import Trace
 
 logger = logging.getLogger(__name__)
@@ -37,6 +39,7 @@ class Telemetry:
         summaries: What clients got in the last hours.
         metrics: For Prometheus.
         spans: For OpenTelemetry; None: nobody wants any.
+        alerts: What cannot wait.
     """
 
     def __init__(self, config: Config, synthesizer: Synthesizer, wall_clock: Callable[[], float] = time.time) -> None:
@@ -51,6 +54,15 @@ class Telemetry:
         self.metrics = Metrics(synthesizer)
         self.spans: Spans | None = None
         self.add_observer(self.metrics.observe)
+        webhook = Webhook(settings.webhook_url, "telemetry.webhook_url") if settings.webhook_url else None
+        self.alerts = Alerts(
+            synthesizer.engine_statuses,
+            lambda: self.store.problem,
+            state_place(config) if settings.enabled else None,
+            webhook,
+            wall_clock=wall_clock,
+        )
+        self.add_observer(self.alerts.observe)
         if config.telemetry.enabled:
             synthesizer.add_listener(self.observe)
 
@@ -75,7 +87,7 @@ class Telemetry:
         return {
             "store": self.store.status() if self._config.telemetry.enabled else None,
             "performance": None if self.summaries.last is None else self.summaries.last.as_dict(),
-            "alerts": None,
+            "alerts": self.alerts.status() if self._config.telemetry.enabled else None,
             "tuner": None,
             "schedule": None,
             "spans": None if self.spans is None else asdict(self.spans.status()),
@@ -89,12 +101,14 @@ class Telemetry:
         """
         if self._config.telemetry.enabled:
             self.store.open()
+            await self.alerts.start()
         if endpoint := self._config.telemetry.otlp_endpoint:
             self.spans = Spans(await asyncio.to_thread(otlp_exporter, endpoint), endpoint)
             self._synthesizer.add_listener(self.spans.observe)
 
     async def close(self) -> None:
         """Stop, and write what is not written yet."""
+        await self.alerts.close()
         if self.spans is not None:
             await asyncio.to_thread(self.spans.close)
         await self.store.close()
