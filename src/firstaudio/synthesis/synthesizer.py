@@ -134,6 +134,10 @@ class SpeechStream:
         """Everything is said and has been handed over; for a stream that was held."""
         self._end("completed")
 
+    def cancel(self) -> None:
+        """Stop within the step that runs, without waiting; `aclose` has to follow. For a stream that was held."""
+        self._chunks.cancel()
+
     def snapshot(self) -> StreamSnapshot:
         """How it stands at this moment."""
         trace = self.trace
