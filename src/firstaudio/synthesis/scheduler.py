@@ -40,11 +40,14 @@ class StepResult(NamedTuple):
         chunks: Audio, possibly none.
         done: Whether the utterance is complete.
         remaining_s: Estimated audio that is still to be made, in seconds.
+        is_own_work: Whether all of the audio was made in this step, so that its time tells what audio costs; not so
+            where it was kept from earlier or made for another stream.
     """
 
     chunks: list[Chunk]
     done: bool
     remaining_s: float
+    is_own_work: bool = True
 
 
 class Work(Protocol):
@@ -84,6 +87,7 @@ class SchedulerStatistics:
         peak_streams: Most streams at the same time, since the start.
         peak_busy_lanes: Most steps at the same time, since the start.
         busy_s: Time that the lanes have worked, all together, since the start.
+        age_s: Time since the start.
         unread_s: Audio that no reader has taken yet, of streams for which more is to be made.
         least_lead_s: Audio that the listener has ahead who runs dry first, of streams for which more is to be made;
             below 0: a gap. None: there is no such listener.
@@ -103,10 +107,16 @@ class SchedulerStatistics:
     peak_streams: int
     peak_busy_lanes: int
     busy_s: float
+    age_s: float
     unread_s: float
     least_lead_s: float | None
     rtf: float
     first_step_s: float
+
+    @property
+    def utilization(self) -> float | None:
+        """Share of the lanes' time since the start that they have worked; None at once after it."""
+        return self.busy_s / self.age_s / self.num_lanes if self.age_s else None
 
 
 StreamState = Literal["ready", "running", "parked"]
@@ -155,6 +165,7 @@ class ScheduledStream:
         self.closed = asyncio.Event()
         self.unread_s = 0.0
         self.work_s = 0.0  # time on lanes since audio came last
+        self.is_own_work = True  # all of it
         self._unread: deque[Chunk] = deque()
         self._waiter: asyncio.Future[None] | None = None
 
@@ -255,6 +266,7 @@ class StepScheduler:
         self._num_refused = 0
         self._num_opened = self._peak_streams = self._peak_busy_lanes = 0
         self._busy_ns = 0
+        self._began_ns = clock()
 
     def open(self, work: Work, remaining_s: float, streaming: StreamingConfig | None = None) -> ScheduledStream:
         """Begin a stream; its first step starts at once when a lane is free.
@@ -316,6 +328,7 @@ class StepScheduler:
             peak_streams=self._peak_streams,
             peak_busy_lanes=self._peak_busy_lanes,
             busy_s=self._busy_ns / NS_PER_S,
+            age_s=(self._clock() - self._began_ns) / NS_PER_S,
             unread_s=sum(stream.unread_s for stream in streams),
             least_lead_s=min(leads_s, default=None),
             rtf=self._rtf,
@@ -395,10 +408,12 @@ class StepScheduler:
     def _deliver(self, stream: ScheduledStream, result: StepResult, took_ns: int) -> None:
         stream.remaining_s = result.remaining_s
         stream.work_s += took_ns / NS_PER_S
+        stream.is_own_work &= result.is_own_work
         audio_s = sum(chunk.duration_s for chunk in result.chunks)
         if audio_s:
-            self._learn(stream.work_s, audio_s, first=stream.playback.deadline_ns is None)
-            stream.work_s = 0.0
+            if stream.is_own_work:
+                self._learn(stream.work_s, audio_s, first=stream.playback.deadline_ns is None)
+            stream.work_s, stream.is_own_work = 0.0, True
             stream.playback.deliver(self._clock(), round(audio_s * NS_PER_S))
         if result.chunks:  # the last one may bring words and no audio
             stream.push(result.chunks)
