@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, MinLen
 
+from firstaudio.config.every import parse_every
 from firstaudio.config.url import parse_url
 from firstaudio.errors import ConfigError
 
@@ -274,7 +275,8 @@ class ScheduleConfig:
     """Section `[schedule]`: benchmarks that the server starts by itself."""
 
     every: Annotated[
-        str, Help("hourly, daily, weekly, monthly, or a number of seconds; off: no scheduled benchmarks")
+        str,
+        Help('hourly, daily, weekly, monthly, or a number of seconds as text ("900"); off: no scheduled benchmarks'),
     ] = "off"
     benchmark: Annotated[Literal["ttfa", "streaming", "full"], Help("what is run")] = "ttfa"
     only_idle: Annotated[bool, Help("wait until nobody is listening")] = True
@@ -282,6 +284,11 @@ class ScheduleConfig:
     webhook_url: Annotated[str, Help("where the result of each run is posted as JSON; empty: nowhere", secret=True)] = (
         ""
     )
+
+    def __post_init__(self) -> None:
+        parse_every("schedule.every", self.every)
+        if self.webhook_url:
+            parse_url("schedule.webhook_url", self.webhook_url)
 
 
 @dataclass(frozen=True, slots=True)
