@@ -30,7 +30,8 @@ _COLUMNS = ("model", "file", "variant", "megabytes", "state", "source")
 
 models_app = typer.Typer(
     name="models",
-    help="Model files of the kokoro engine: list, pull, verify, remove, build one of random weights.",
+    help="Model files of the kokoro engine: list, pull, verify, remove, measure (optimize), make int8 variants "
+    "(quantize), build one of random weights.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstaudio.cli.models_options import ModelFolderOption, load_with_model, say
+from firstaudio.cli.models_options import ModelFolderOption, load_with_model, progress_bar
 from firstaudio.cli.options import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
     from firstaudio.engines.kokoro.fidelity import Comparison
-    from firstaudio.engines.kokoro.optimize import Outcome, Progress
+    from firstaudio.engines.kokoro.optimize import Outcome
 
 _MEANING = {
     "windowed": "windows against whole, both in f32",
@@ -53,7 +51,7 @@ def optimize(
     kokoro = replace(kokoro, model=model or kokoro.model, voices=voices_file or kokoro.voices)
     effective = replace(loaded, kokoro=kokoro)
     wanted = [name.strip() for name in voices.split(",") if name.strip()]
-    with _progress() as progress:
+    with progress_bar() as progress:
         outcome = run(effective, find(effective), wanted, progress)
     if json_:
         print(json.dumps(_as_json(outcome), indent=2))
@@ -97,17 +95,3 @@ def _row(comparison: Comparison) -> tuple[str, ...]:
         verdict,
         _MEANING[comparison.name],
     )
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """A bar on a terminal, a line for each step elsewhere; on stderr."""
-    if not sys.stderr.isatty():
-        yield lambda what, done, total: say(f"{what} ({done + 1}/{total})")
-        return
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=1)
-        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)

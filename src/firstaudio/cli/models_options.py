@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +21,10 @@ ModelUrlOption = Annotated[
 ]
 
 
+Progress = Callable[[str, int, int], None]
+"""What is being done, how many are done, how many there are."""
+
+
 def load_with_model(config: Path | None, *, folder: str | None, url: str | None = None) -> Config:
     """The configuration, with what the options say of the section `[model]`. Raises ConfigError."""
     return load(config, flags={"model.folder": folder, "model.url": url})
@@ -27,3 +33,17 @@ def load_with_model(config: Path | None, *, folder: str | None, url: str | None 
 def say(message: str) -> None:
     """Talk: a line on stderr."""
     print(f"firstaudio: {message}", file=sys.stderr)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A bar on a terminal, a line for each step elsewhere; on stderr."""
+    if not sys.stderr.isatty():
+        yield lambda what, done, total: say(f"{what} ({done + 1}/{total})")
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=1)
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
