@@ -12,7 +12,8 @@ import pytest
 
 from firstaudio.engines.kokoro import quantize as module
 from firstaudio.engines.kokoro.fidelity import Comparison, Distance
-from firstaudio.engines.kokoro.quantize import Measured, Report, Variant
+from firstaudio.engines.kokoro.quantize import Report, Variant
+from firstaudio.engines.kokoro.quantize_draft import Measured
 from firstaudio.engines.kokoro.quantize_trial import Fidelity, Speed
 from firstaudio.engines.kokoro.runtimes.figures import Ratio
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstaudio.cli.models_options import ModelFolderOption, load_with_model, say
+from firstaudio.cli.models_options import ModelFolderOption, load_with_model, progress_bar, say
 from firstaudio.cli.options import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
     from firstaudio.config import Config
-    from firstaudio.engines.kokoro.quantize import Measured, Report, Variant
-    from firstaudio.engines.kokoro.quantize_trial import Fidelity, Progress, Speed
+    from firstaudio.engines.kokoro.quantize import Report, Variant
+    from firstaudio.engines.kokoro.quantize_draft import Measured
+    from firstaudio.engines.kokoro.quantize_trial import Fidelity, Speed
 
 EXIT_NOTHING_MEASURED = 1
 WIDTH = 160  # of the table where there is no terminal
@@ -56,7 +56,7 @@ def quantize(
     check(wanted, rounds)
     effective = _with_files(load_with_model(config, folder=model_folder), model, voices_file)
     files = find(effective)
-    with _progress() as progress:
+    with progress_bar() as progress:
         report = run(effective, files, wanted, rounds, progress, keep=keep)
     if json_:
         print(json.dumps(_as_json(report), indent=2))
@@ -189,17 +189,3 @@ def _verdict(variant: Variant) -> Iterator[str]:
 
 def _megabytes(num_bytes: int) -> str:
     return f"{num_bytes / 1e6:.1f}"
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """A bar on a terminal, a line for each step elsewhere; on stderr."""
-    if not sys.stderr.isatty():
-        yield lambda what, done, total: say(f"{what} ({done + 1}/{total})")
-        return
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=1)
-        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from firstaudio.config import Config, KokoroConfig, ModelConfig
-from firstaudio.engines.kokoro import quantize as module
+from firstaudio.engines.kokoro import quantize as keeping
+from firstaudio.engines.kokoro import quantize_draft as module
 from firstaudio.engines.kokoro import quantize_trial
 from firstaudio.engines.kokoro.fidelity import Comparison, Distance
 from firstaudio.engines.kokoro.model import Part
-from firstaudio.engines.kokoro.quantize import Kind, Report, check, quantize
+from firstaudio.engines.kokoro.quantize import Report, check, quantize
+from firstaudio.engines.kokoro.quantize_draft import Kind
 from firstaudio.engines.kokoro.quantize_graph import examine, give_noise
 from firstaudio.engines.kokoro.quantize_trial import (
     Fidelity,
@@ -55,9 +57,9 @@ def run(folder: Path, *kinds: str, keep: bool = False) -> Report:
 def short() -> Iterator[None]:
     """Few words: what is measured is another one's business."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "TIMED_TOKENS", (2, 4))
-        patch.setattr(module, "MAX_VOICES", 1)
-        patch.setattr(module, "measured_and_held_out", lambda _: ((), ("Good evening.", "Yes, of course!")))
+        patch.setattr(keeping, "TIMED_TOKENS", (2, 4))
+        patch.setattr(keeping, "MAX_VOICES", 1)
+        patch.setattr(keeping, "measured_and_held_out", lambda _: ((), ("Good evening.", "Yes, of course!")))
         yield
 
 
@@ -150,7 +152,7 @@ def test_what_an_earlier_run_kept_goes_when_it_is_not_worth_it(tmp_path: Path, l
 
 
 def test_what_is_worth_it_is_kept(tmp_path: Path, light: None, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "judge", lambda *_: (True, ("half the size",)))
+    monkeypatch.setattr(keeping, "judge", lambda *_: (True, ("half the size",)))
     variant = run(tmp_path, "matmul").variants[0]
 
     assert (variant.passes, variant.reasons, variant.path.is_file()) == (True, ("half the size",), True)
@@ -166,8 +168,8 @@ def test_a_quantiser_that_changes_nothing_is_found_out(tmp_path: Path, light: No
 
 def test_outputs_that_are_the_originals_are_found_out(tmp_path: Path, light: None, monkeypatch: pytest.MonkeyPatch):
     """The file is another one and says that it computes in integers, and yet the original is what runs."""
-    spoken = module._Trial._spoken
-    monkeypatch.setattr(module._Trial, "_spoken", lambda trial, path, words: spoken(trial, MODEL, words))
+    spoken = module.Workplace._spoken
+    monkeypatch.setattr(module.Workplace, "_spoken", lambda trial, path, words: spoken(trial, MODEL, words))
     variant = run(tmp_path, "matmul").variants[0]
 
     assert variant.fidelity.is_same
@@ -213,7 +215,7 @@ def test_a_disk_that_becomes_full_is_told_and_nothing_is_left(tmp_path: Path, mo
 
 
 def test_a_disk_without_room_is_told_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "free_bytes", lambda _: 1000)
+    monkeypatch.setattr(keeping, "free_bytes", lambda _: 1000)
     with pytest.raises(ConfigError, match="is full"):
         run(tmp_path, "matmul")
 

@@ -5,32 +5,19 @@ Whatever a variant is said to be was found by loading that very file: its sum is
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 from firstaudio.config import Config
 from firstaudio.engines.espeak.phonemizer import Phonemizer
 from firstaudio.engines.kokoro.disk import free_bytes, locked, no_room, put_in_place, writing
-from firstaudio.engines.kokoro.model import Part
-from firstaudio.engines.kokoro.quantize_graph import Anatomy, examine, give_noise
-from firstaudio.engines.kokoro.quantize_trial import (
-    Fidelity,
-    Progress,
-    Speaker,
-    Speed,
-    Timing,
-    Words,
-    compare_speech,
-    judge,
-    peak_bytes,
-    time_files,
-)
+from firstaudio.engines.kokoro.quantize_draft import KINDS, Draft, Measured, Original, Workplace
+from firstaudio.engines.kokoro.quantize_graph import examine
+from firstaudio.engines.kokoro.quantize_trial import Fidelity, Progress, Words, judge
 from firstaudio.engines.kokoro.runtimes.figures import MIN_ROUNDS
 from firstaudio.engines.kokoro.runtimes.ort import import_ort
 from firstaudio.engines.kokoro.runtimes.profile import file_hash
@@ -43,48 +30,11 @@ from firstaudio.engines.kokoro.store import (
 )
 from firstaudio.engines.kokoro.tokens import Run, TextToTokens
 from firstaudio.engines.kokoro.voices import VoiceTable, language_of
-from firstaudio.errors import ConfigError, EngineError, FirstaudioError, MissingExtraError
+from firstaudio.errors import ConfigError
 
 TIMED_TOKENS = (20, 80)  # a clause and a sentence
 MAX_VOICES = 3  # that judge; the first of each language
 SUM_DIGITS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A way of quantising.
-
-    Attributes:
-        operators: What is computed in integers. onnxruntime makes a MatMul of each Gemm first.
-        weights: Of which type. Signed weights of Conv were 3.4 times as slow as f32, so Conv has unsigned ones.
-    """
-
-    operators: tuple[str, ...]
-    weights: Literal["int8", "uint8"]
-
-
-KINDS: Mapping[str, Kind] = {
-    "matmul": Kind(("MatMul",), "int8"),
-    "lstm": Kind(("MatMul", "Gemm", "LSTM"), "uint8"),
-    "conv": Kind(("MatMul", "Gemm", "LSTM", "Conv"), "uint8"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One file, tried.
-
-    Attributes:
-        sha256: Of the file that was loaded.
-        num_bytes: Its size.
-        peak_bytes: The most memory of a process that loads it and speaks; None where it was not tried.
-        speeds: At each length; empty where it could not be timed.
-    """
-
-    sha256: str
-    num_bytes: int
-    peak_bytes: int | None
-    speeds: tuple[Speed, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,50 +124,23 @@ def quantize(
     original = _original(files)
     sentences, lengths = _words(config, files)
     with _workplace(files, len(kinds)) as place:
-        trial = _Trial(config, files, original, place, progress)
-        drafts = [trial.make(kind, index, len(kinds)) for index, kind in enumerate(kinds)]
-        seeds = trial.listen(drafts, sentences)
-        measured = trial.time(drafts, lengths, rounds)
+        work = Workplace(config, files, original, place, progress)
+        drafts = [work.make(kind, index, len(kinds)) for index, kind in enumerate(kinds)]
+        seeds = work.listen(drafts, sentences)
+        measured = work.time(drafts, lengths, rounds)
         variants = tuple(_conclude(files, original, draft, measured, keep=keep) for draft in drafts)
     found = datetime.now(UTC).isoformat(timespec="seconds")
     return Report(files.model, measured, seeds, variants, rounds, _library(), found)
 
 
-@dataclass(frozen=True, slots=True)
-class _Original:
-    sha256: str
-    anatomy: Anatomy
-
-
-@dataclass(slots=True)
-class _Draft:
-    """A variant on its way.
-
-    Attributes:
-        kind: One of `KINDS`.
-        path: In the workplace.
-        problem: Why nothing more can be found of it.
-    """
-
-    kind: str
-    path: Path
-    problem: str = ""
-    sha256: str = ""
-    num_bytes: int = 0
-    peak_bytes: int | None = None
-    anatomy: Anatomy = field(default_factory=Anatomy)
-    fidelity: Fidelity | None = None
-    speeds: tuple[Speed, ...] = ()
-
-
-def _original(files: ModelFiles) -> _Original:
+def _original(files: ModelFiles) -> Original:
     anatomy = examine(files.model)
     if anatomy.operators:
         raise ConfigError(
             f"{files.model} is quantised already ({_counted(anatomy.operators)}); set kokoro.model to an f32 file, or "
             "fetch one: firstaudio models pull kokoro --variant f32"
         )
-    return _Original(file_hash(files.model), anatomy)
+    return Original(file_hash(files.model), anatomy)
 
 
 def _words(config: Config, files: ModelFiles) -> tuple[list[Words], list[Words]]:
@@ -258,115 +181,7 @@ def _workplace(files: ModelFiles, num_kinds: int) -> Iterator[Path]:
             yield Path(folder)
 
 
-class _Trial:
-    """The workplace and what is done in it."""
-
-    def __init__(self, config: Config, files: ModelFiles, original: _Original, place: Path, progress: Progress) -> None:
-        self._files, self._original, self._place, self._progress = files, original, place, progress
-        self._num_threads = config.kokoro.num_threads
-
-    def make(self, kind: str, index: int, total: int) -> _Draft:
-        """The file of one kind, and what it is made of."""
-        self._progress(f"quantising: {kind}", index, total)
-        draft = _Draft(kind, self._place / f"{kind}.onnx")
-        try:
-            _quantize(self._linked(), draft.path, KINDS[kind])
-            draft.anatomy = examine(draft.path)
-        except FirstaudioError as error:
-            draft.problem = error.message
-            return draft
-        draft.sha256, draft.num_bytes = file_hash(draft.path), draft.path.stat().st_size
-        if not draft.anatomy.operators:
-            draft.problem = f"it did nothing: the model has no {', '.join(KINDS[kind].operators)} of fixed weights"
-        return draft
-
-    def listen(self, drafts: Sequence[_Draft], sentences: Sequence[Words]) -> Fidelity:
-        """Compare what every draft says with what the original says; and the original with itself."""
-        self._progress("listening: original", 0, len(drafts) + 2)
-        wanted = self._spoken(self._files.model, sentences)
-        for index, draft in enumerate(drafts):
-            self._progress(f"listening: {draft.kind}", index + 1, len(drafts) + 2)
-            if draft.problem:
-                continue
-            try:
-                draft.fidelity = compare_speech(draft.kind, wanted, self._spoken(draft.path, sentences))
-            except FirstaudioError as error:
-                draft.problem = error.message
-        self._progress("listening: original with other noise", len(drafts) + 1, len(drafts) + 2)
-        speaker = Speaker(self._files.model, self._num_threads)
-        return compare_speech("seeds", wanted, [speaker.say(words) for words in sentences])
-
-    def time(self, drafts: Sequence[_Draft], lengths: Sequence[Words], rounds: int) -> Measured:
-        """Memory and time of every draft that speaks; the original's figures."""
-        path = self._files.model
-        tried = [draft for draft in drafts if not draft.problem]
-        self._progress("weighing: original", 0, len(tried) + 1)
-        peak = peak_bytes(path, lengths[-1], self._num_threads)
-        for index, draft in enumerate(tried):
-            self._progress(f"weighing: {draft.kind}", index + 1, len(tried) + 1)
-            self._weigh(draft, lengths[-1])
-        timings = [Timing("original", path), *(Timing(draft.kind, draft.path, draft.problem) for draft in tried)]
-        time_files(timings, lengths, rounds, self._num_threads, self._progress)
-        if timings[0].problem:
-            raise EngineError(f"the original cannot be timed: {timings[0].problem}")
-        for draft, timing in zip(tried, timings[1:], strict=True):
-            draft.problem, draft.speeds = timing.problem, timing.speeds
-        return Measured(self._original.sha256, path.stat().st_size, peak, timings[0].speeds)
-
-    def _weigh(self, draft: _Draft, words: Words) -> None:
-        try:
-            draft.peak_bytes = peak_bytes(draft.path, words, self._num_threads)
-        except FirstaudioError as error:
-            draft.problem = error.message
-
-    def _linked(self) -> Path:
-        """The model by a name in the workplace: onnxruntime writes beside what it reads."""
-        link = self._place / "original.onnx"
-        if not link.is_symlink():
-            link.symlink_to(self._files.model.resolve())
-        return link
-
-    def _spoken(self, path: Path, sentences: Sequence[Words]) -> list[Part]:
-        """Each sentence in given noise, by a session of a copy of that file."""
-        copy = self._place / "with-given-noise.onnx"
-        try:
-            give_noise(path, copy, self._original.anatomy.durations)
-            speaker = Speaker(copy, self._num_threads)
-        finally:
-            copy.unlink(missing_ok=True)
-        return [speaker.say(words) for words in sentences]
-
-
-def _quantize(source: Path, target: Path, kind: Kind) -> None:
-    """Raises EngineError, OSError."""
-    try:
-        from onnxruntime.quantization import QuantType, quantize_dynamic
-    except ImportError as error:
-        raise MissingExtraError("quantising a model", "kokoro") from error
-    weights = QuantType.QInt8 if kind.weights == "int8" else QuantType.QUInt8
-    try:
-        with _without_advice():
-            quantize_dynamic(source, target, op_types_to_quantize=list(kind.operators), weight_type=weights)
-    except OSError:
-        raise
-    except Exception as error:  # the quantiser states no errors; the other kinds go on
-        raise EngineError(f"onnxruntime cannot quantise it: {error}") from error
-
-
-@contextmanager
-def _without_advice() -> Iterator[None]:
-    """The quantiser logs advice through the root logger, and configures it when nobody else has."""
-    root, handler, before = logging.getLogger(), logging.NullHandler(), logging.root.manager.disable
-    root.addHandler(handler)
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)
-        root.removeHandler(handler)
-
-
-def _conclude(files: ModelFiles, original: _Original, draft: _Draft, against: Measured, *, keep: bool) -> Variant:
+def _conclude(files: ModelFiles, original: Original, draft: Draft, against: Measured, *, keep: bool) -> Variant:
     """Judge, then keep or remove."""
     passes, reasons = _judged(original, draft, against)
     measured = Measured(draft.sha256, draft.num_bytes, draft.peak_bytes, draft.speeds) if draft.sha256 else None
@@ -379,14 +194,14 @@ def _conclude(files: ModelFiles, original: _Original, draft: _Draft, against: Me
     return replace(variant, is_dropped=_drop(files, name))
 
 
-def _judged(original: _Original, draft: _Draft, against: Measured) -> tuple[bool, tuple[str, ...]]:
+def _judged(original: Original, draft: Draft, against: Measured) -> tuple[bool, tuple[str, ...]]:
     if draft.problem or draft.fidelity is None:
         return False, (draft.problem,)
     lost_cut = "" if original.anatomy.cut_problem else draft.anatomy.cut_problem
     return judge(draft.fidelity, draft.speeds, draft.num_bytes, against.num_bytes, lost_cut)
 
 
-def _install(files: ModelFiles, original: _Original, draft: _Draft, name: str) -> Path:
+def _install(files: ModelFiles, original: Original, draft: Draft, name: str) -> Path:
     """Put the file into the model's folder and list it. Raises OSError, told by `writing`."""
     target = files.cache / name
     made = f"quantised: {draft.kind} of {original.sha256} by {_library()}"
