@@ -82,6 +82,21 @@ def test_the_reason_tells_figures_interval_and_fidelity():
     assert choice.reasons["onnxruntime-cuda"] == "onnxruntime-cuda: not used: its audio is silent"
 
 
+def test_a_winner_says_what_it_has_beaten_though_nothing_of_its_kind_was_faster():
+    choice = choose([figures("onnxruntime-cpu", [97.0] * 9), figures("openvino-cpu", [90.0] * 9, snr_db=118.4)])
+
+    assert choice.reason == (
+        "openvino-cpu: 90 ms for a step against 97 ms of onnxruntime-cpu (1.08x, 95 % interval 1.08 to 1.08), "
+        "output 118 dB from the reference: used"
+    )
+
+
+def test_the_first_in_rank_has_nothing_to_beat():
+    choice = choose([figures("onnxruntime-cpu", [90.0] * 9), figures("openvino-cpu", [97.0] * 9)])
+
+    assert choice.reason == "onnxruntime-cpu: 90 ms for a step, output 120 dB from the reference: used"
+
+
 def test_what_failed_a_check_cannot_win_however_fast():
     choice = choose([steady("onnxruntime-cpu", 97.0), steady("onnxruntime-coreml", 1.0, problem="its audio is silent")])
 

@@ -123,14 +123,17 @@ def choose(figures: Sequence[Figures], what: str = "a step") -> Choice | None:
     for challenger in sound[1:]:
         if speedup(challenger, winner).is_gain:
             winner = challenger
-    base = _baseline(sound)
+    base = _baseline(sound, winner)
     return Choice(winner.name, {each.name: _reason(each, winner, base, what) for each in figures}, tuple(figures))
 
 
-def _baseline(sound: Sequence[Figures]) -> Figures:
-    """The fastest on the processor in f32, which every machine has; the first one where there is none."""
-    plain = [each for each in sound if each.name.endswith("-cpu")]
-    return min(plain, key=lambda each: each.median_ms, default=sound[0])
+def _baseline(sound: Sequence[Figures], winner: Figures) -> Figures:
+    """What a winner is told beside: the fastest other one on the processor in f32, which every machine has.
+
+    The first one in rank where there is none; that is the winner itself where nothing had to be beaten.
+    """
+    plain = [each for each in sound if each.name.endswith("-cpu") and each is not winner]
+    return winner if winner is sound[0] else min(plain, key=lambda each: each.median_ms, default=sound[0])
 
 
 def _reason(one: Figures, winner: Figures, base: Figures, what: str) -> str:
