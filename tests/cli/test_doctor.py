@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import socket
 import sys
@@ -12,7 +11,7 @@ import pytest
 
 from firstaudio.audio.encode import FORMATS
 from firstaudio.engines.kokoro.fidelity import Comparison, Distance, Verdict
-from firstaudio.engines.kokoro.pieces import CUT_VERSION, HASH_DIGITS
+from firstaudio.engines.kokoro.pieces import pieces_of
 from firstaudio.engines.kokoro.runtimes import detect
 from firstaudio.engines.kokoro.runtimes.figures import Choice, Figures
 from firstaudio.engines.kokoro.runtimes.profile import HASH_CHARS, MachineProfile, machine_facts
@@ -36,13 +35,8 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def pieces(folder: Path, tiny: None) -> Path:
-    """Where the tiny model's pieces lie, as if it had been cut."""
-    digest = hashlib.sha256(TINY.read_bytes()).hexdigest()
-    pieces = folder / "own" / "pieces" / f"{digest[:HASH_DIGITS]}-{CUT_VERSION}"
-    pieces.mkdir(parents=True)
-    (pieces / "manifest.json").write_text("{}")
-    (pieces / "window.onnx").write_bytes(b"a graph")
-    return pieces
+    """Where the tiny model's pieces lie."""
+    return pieces_of(TINY, folder / "own" / "pieces").folder
 
 
 @pytest.fixture

@@ -78,13 +78,10 @@ def _derived(config: Config, files: ModelFiles, told: Mapping[str, Any]) -> Iter
 
 def _cut_folder(files: ModelFiles) -> Path | None:
     """Where the pieces of that very file lie; None where it was not cut. Raises ConfigError."""
-    from firstaudio.engines.kokoro.pieces import CUT_VERSION, HASH_DIGITS, MANIFEST
-    from firstaudio.engines.kokoro.runtimes.profile import file_hash
+    from firstaudio.engines.kokoro.pieces import cached_pieces
 
-    if not files.pieces.is_dir():
-        return None
-    folder = files.pieces / f"{file_hash(files.model)[:HASH_DIGITS]}-{CUT_VERSION}"
-    return folder if (folder / MANIFEST).is_file() else None
+    pieces = cached_pieces(files.model, files.pieces)
+    return None if pieces is None else pieces.folder
 
 
 def _verdict(config: Config, folder: Path) -> Check:

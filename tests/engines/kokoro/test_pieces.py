@@ -114,7 +114,7 @@ def test_a_truncated_piece_is_made_again_and_said(
     path.write_bytes(content[:1000])
     assert pieces_of(tools.MODEL, folder).path("window").read_bytes() == content
     assert len(cuts) == 1
-    assert "are not whole and are made again" in caplog.text
+    assert "are not whole and have to be made again" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,9 @@ CUT_VERSION = 1
 MANIFEST = "manifest.json"
 NAMES = ("front", "source", "generator", "window", "tail")
 HASH_DIGITS = 16
+FOUND_OUT = ("statistics", "fidelity.json")  # of the model and not of the files: they outlive a damaged piece
+
+_TEMPORARY: dict[Path, Path] = {}  # where pieces lie that could not lie where they should
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +101,7 @@ def pieces_of(model: Path, folder: Path) -> Pieces:
         AnchorError: The file cannot be cut.
         ConfigError: It cannot be read, or there is no room for the pieces.
     """
-    try:
-        sha256 = sha256_of(model)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read the model {model}: {error.strerror}; set kokoro.model to an ONNX file"
-        ) from error
-    target = folder / f"{sha256[:HASH_DIGITS]}-{CUT_VERSION}"
+    sha256, target = _place_of(model, folder)
     found = _read(target)
     if found is not None:
         return found
@@ -117,6 +114,22 @@ def pieces_of(model: Path, folder: Path) -> Pieces:
     return found
 
 
+def cached_pieces(model: Path, folder: Path) -> Pieces | None:
+    """The pieces of `model`, if they are there; makes nothing. Arguments as for `pieces_of`. Raises ConfigError."""
+    return _read(_place_of(model, folder)[1]) if folder.is_dir() else None
+
+
+def _place_of(model: Path, folder: Path) -> tuple[str, Path]:
+    """The sum of that very file, and the folder of its pieces. Raises ConfigError."""
+    try:
+        sha256 = sha256_of(model)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the model {model}: {error.strerror}; set kokoro.model to an ONNX file"
+        ) from error
+    return sha256, folder / f"{sha256[:HASH_DIGITS]}-{CUT_VERSION}"
+
+
 def _read(folder: Path) -> Pieces | None:
     """What the manifest vouches for; None where there is none, or a file is not as it says."""
     try:
@@ -127,9 +140,9 @@ def _read(folder: Path) -> Pieces | None:
     except FileNotFoundError:
         return None
     except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, BadZipFile) as error:
-        logger.warning("the pieces in %s are not usable (%s) and are made again", folder, error)
+        logger.warning("the pieces in %s are not usable (%s) and have to be made again", folder, error)
         return None
-    logger.warning("the pieces in %s are not whole and are made again", folder)
+    logger.warning("the pieces in %s are not whole and have to be made again", folder)
     return None
 
 
@@ -153,17 +166,19 @@ def _alone_with(target: Path) -> Iterator[Path]:
 
 
 def _temporary(target: Path, error: OSError) -> Path:
-    """A folder that goes when the process does."""
+    """A folder that goes when the process does; the same one whenever the model is loaded again."""
     import atexit
 
-    folder = Path(tempfile.mkdtemp(prefix="firstaudio-pieces-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    logger.warning(
-        "%s cannot be written (%s): the model is cut for this process only; set model.folder to a writable folder",
-        target.parent,
-        error.strerror,
-    )
-    return folder / target.name
+    if target not in _TEMPORARY:
+        folder = Path(tempfile.mkdtemp(prefix="firstaudio-pieces-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        logger.warning(
+            "%s cannot be written (%s): the model is cut for this process only; set model.folder to a writable folder",
+            target.parent,
+            error.strerror,
+        )
+        _TEMPORARY[target] = folder / target.name
+    return _TEMPORARY[target]
 
 
 def _cut_into(model: Path, sha256: str, target: Path) -> None:
@@ -182,6 +197,9 @@ def _cut_into(model: Path, sha256: str, target: Path) -> None:
             (beside / f"{name}.onnx").write_bytes(piece.SerializeToString())
         _write_norms(beside / "norms.npz", parts.norms)
         atomic_write(beside / MANIFEST, json.dumps(_manifest(model, sha256, anchors, parts, beside), indent=2).encode())
+        for name in FOUND_OUT:
+            if (target / name).exists():
+                (target / name).replace(beside / name)
         shutil.rmtree(target, ignore_errors=True)
         beside.replace(target)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -15,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from firstaudio.engines.kokoro.disk import sha256_of
 from firstaudio.engines.kokoro.runtimes.figures import Choice, Figures
 from firstaudio.engines.kokoro.runtimes.hardware import Processor, processor
 from firstaudio.errors import ConfigError, MissingExtraError
@@ -25,7 +25,6 @@ MEASUREMENT_VERSION = 1  # of how `compare` measures and `choose` chooses: figur
 LIBRARIES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "openvino")
 LOCK_TIMEOUT_S = 300.0  # another process measures meanwhile; a minute is long for it
 HASH_CHARS = 16  # of the graph's hash, in the file's name
-BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +133,10 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 def file_hash(path: Path) -> str:
     """SHA-256 in hexadecimal. Raises ConfigError."""
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while block := file.read(BLOCK_BYTES):
-                digest.update(block)
+        return sha256_of(path)
     except OSError as error:
         raise ConfigError(f"cannot read the model {path}: {error.strerror or error}") from error
-    return digest.hexdigest()
 
 
 def _fresh(path: Path, facts: Mapping[str, Any]) -> MachineProfile | None:
