@@ -93,10 +93,12 @@ class Engine(Protocol):
     always by the same one. Different iterators run at the same time on different lanes, and an iterator may be left
     unfinished for any time while others advance.
 
-    Two things an engine may tell besides. What `prepare` returns may have attributes `runtime: str` (what executed the
-    latest step, one name without commas, such as "openvino-cpu-bf16") and `decode: str` ("windowed" or "whole", as it
-    really was), read after every step. The engine may have a method `progress() -> tuple[float, str]` (share of `start`
-    that is done, 0..1; what it is doing), called on the event loop while `start` runs: it must not block.
+    What an engine may tell besides. What `prepare` returns may have attributes `runtime: str` (what executed the latest
+    step, one name without commas, such as "openvino-cpu-bf16"), `decode: str` ("windowed" or "whole", as it really was)
+    and `cold: bool` (something had to be loaded for this segment), read after every step. The engine may have a method
+    `progress() -> tuple[float, str]` (share of `start` that is done, 0..1; what it is doing), called on the event loop
+    while `start` runs: it must not block. It may have an attribute `identity: str` that changes when the same request
+    comes to sound different (another model has been loaded): audio that was kept from before is not heard any more.
     """
 
     @property
@@ -122,7 +124,12 @@ class Engine(Protocol):
         ...
 
     def prepare(self, request: SpeakRequest) -> Any:
-        """Text to whatever the engine decodes from (phonemes, tokens). Raises EngineError."""
+        """Text to whatever the engine decodes from (phonemes, tokens).
+
+        Raises:
+            EngineError: It failed.
+            RequestError: The request asks for what this voice cannot have, which only now is known.
+        """
         ...
 
     def steps(self, prepared: Any) -> Iterator[Chunk]:

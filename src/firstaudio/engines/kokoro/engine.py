@@ -6,6 +6,7 @@ where windows are not to be had, one step is a run of tokens, whole.
 
 from __future__ import annotations
 
+import logging
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -26,7 +27,9 @@ from firstaudio.engines.kokoro.store import ModelFiles, find
 from firstaudio.engines.kokoro.tokens import Run, TextToTokens
 from firstaudio.engines.kokoro.voices import VoiceTable
 from firstaudio.engines.kokoro.windows import SAMPLES_PER_FRAME
-from firstaudio.errors import EngineError, UnknownLanguageError
+from firstaudio.errors import ConfigError, EngineError, RequestError, UnknownLanguageError
+
+logger = logging.getLogger(__name__)
 
 # What is spoken to warm up and to measure: a short clause and a sentence.
 WARM_UP_TEXTS = (
@@ -81,6 +84,7 @@ class KokoroEngine:
         self._keeper: Keeper[Loaded] | None = None
         self._choices: Choices | None = None
         self._info: EngineInfo | None = None
+        self._unmeasured: tuple[str, ...] = ()
         self._progress = (0.0, "not started")
 
     @property
@@ -90,12 +94,20 @@ class KokoroEngine:
         return self._info
 
     def start(self) -> None:
-        """Find, cut and load the model, start the phonemes' worker, speak two sentences.
+        """Find, cut and load the model, start the phonemes' worker, speak two sentences; leaves nothing where it fails.
 
         Raises:
             ConfigError: Files or settings are wrong.
             EngineError: Nothing here can run the model.
         """
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        self._progress = (1.0, "ready")
+
+    def _start(self) -> None:
         self._progress = (0.0, "reading voices")
         self._files = files = find(self._config)
         self._voices = VoiceTable(files.voices)
@@ -105,7 +117,8 @@ class KokoroEngine:
         self._keeper = Keeper(lambda: load_model(self._config, files), self._config.kokoro.unload_after_s)
         with self._keeper.use() as loaded:
             self._choices = loaded.choices
-            windowed = loaded.choices.decode == "windowed"
+            self._unmeasured = self._without_windows(loaded)
+        windowed = loaded.choices.decode == "windowed" and len(self._unmeasured) < len(self._own_voices())
         self._progress = (0.8, "warming up")
         figures, knows_words = self._warm_up()
         self._info = EngineInfo(
@@ -137,7 +150,7 @@ class KokoroEngine:
         return name, tag
 
     def prepare(self, request: SpeakRequest) -> Prepared:
-        """Phonemes and tokens. Raises EngineError."""
+        """Phonemes and tokens. Raises EngineError, and RequestError for windows that this voice cannot have."""
         try:
             runs = self._tokens.runs(request.text, request.language)
         except UnknownLanguageError as error:
@@ -165,7 +178,11 @@ class KokoroEngine:
                     yield Chunk(np.zeros(0, np.float32), SAMPLE_RATE, start_sample=position, words=tuple(marks))
 
     def status(self) -> Mapping[str, Any]:
-        """Model, choices with their reasons, and what each session has done."""
+        """Model, choices with their reasons, and what each session has done.
+
+        `voices_decoded_whole` are those that were not measured when the engine started, though others are decoded in
+        windows.
+        """
         if self._files is None or self._choices is None or self._keeper is None:
             return {}
         loaded = self._keeper.peek()
@@ -174,6 +191,7 @@ class KokoroEngine:
             "voices": str(self._files.voices),
             "is_loaded": loaded is not None,
             **asdict(self._choices),
+            "voices_decoded_whole": list(self._unmeasured),
             "sessions": [] if loaded is None else loaded.model.statistics(),
             "g2p": {language: self._tokens.reason(language) for language in self._tokens.languages},
         }
@@ -189,6 +207,35 @@ class KokoroEngine:
         assert self._voices is not None, "start the engine first"
         return self._voices
 
+    def _own_voices(self) -> list[str]:
+        """Those of the file."""
+        return [voice.id for voice in self._table.voices() if voice.alias_of is None]
+
+    def _without_windows(self, loaded: Loaded) -> tuple[str, ...]:
+        """Voices that are decoded whole though windows are wanted, because nobody has measured them.
+
+        Raises:
+            ConfigError: `kokoro.decode` is windowed, and that would be no voice's way.
+        """
+        if loaded.choices.decode != "windowed":
+            return ()
+        voices = self._own_voices()
+        found = tuple(name for name in voices if not loaded.model.knows(name))
+        if self._config.kokoro.decode == "windowed" and len(found) == len(voices):
+            raise ConfigError(
+                "kokoro.decode is windowed, but no voice of this model has been measured here: run `firstaudio models "
+                "optimize`, or set kokoro.decode to auto"
+            )
+        if found:
+            logger.warning(
+                "%d of %d voices are decoded whole, because nobody has measured them: %s; run `firstaudio models "
+                "optimize`",
+                len(found),
+                len(voices),
+                ", ".join(found),
+            )
+        return found
+
     def _is_windowed(self, request: SpeakRequest) -> bool:
         """What was asked for, else what is configured; whole for a voice that nobody has measured."""
         assert self._keeper is not None, "start the engine first"
@@ -200,13 +247,16 @@ class KokoroEngine:
             if loaded.model.knows(request.voice):
                 return True
         if request.decode == "windowed" and self._choices.cut_problem:
-            raise EngineError(
-                f"nothing can be decoded in windows: the model cannot be cut: {self._choices.cut_problem}"
+            raise RequestError(
+                f"nothing can be decoded in windows: the model cannot be cut: {self._choices.cut_problem}; "
+                "ask for decode auto or whole",
+                param="decode",
             )
         if request.decode == "windowed":
-            raise EngineError(
+            raise RequestError(
                 f"voice {request.voice!r} cannot be decoded in windows: nobody has measured it; "
-                "run `firstaudio models optimize`, or ask for decode: auto"
+                "run `firstaudio models optimize`, or ask for decode auto or whole",
+                param="decode",
             )
         return False
 

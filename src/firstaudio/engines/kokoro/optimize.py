@@ -65,6 +65,11 @@ def optimize(config: Config, files: ModelFiles, voices: Sequence[str], progress:
     pieces, problem = cut_or_reason(files)
     if pieces is None:
         raise ConfigError(f"the model cannot be cut, so it is decoded whole and there is nothing to measure: {problem}")
+    if not pieces.folder.is_relative_to(files.pieces):
+        raise ConfigError(
+            f"{files.pieces} cannot be written, so nothing that is measured could be kept; set model.folder to a "
+            "writable folder"
+        )
     with ExitStack() as stack:
         tokens = TextToTokens(config.kokoro, Phonemizer(config.espeak))
         stack.callback(tokens.close)

@@ -1,0 +1,354 @@
+"""The engine on the small model: real phonemes, real graphs, speech that nobody could understand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import accumulate, pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from firstaudio.config import Config, EngineConfig, KokoroConfig, ModelConfig
+from firstaudio.engines.base import SpeakRequest
+from firstaudio.engines.kokoro.engine import KokoroEngine
+from firstaudio.engines.kokoro.fidelity import Comparison, Distance, Verdict, distance
+from firstaudio.engines.kokoro.statistics import measure_statistics
+from firstaudio.errors import ConfigError, RequestError, UnknownLanguageError, UnknownVoiceError
+from firstaudio.synthesis.synthesizer import Synthesizer
+from firstaudio.synthesis.utterance import Utterance
+
+SENTENCE = "The quick brown fox jumps over the lazy dog, and nobody has ever asked it why."
+LONG = "Call me on Tuesday, not before. " * 157  # 5024 characters
+VERDICT = Verdict(
+    Comparison("windowed", (Distance(0.2, 30.0, 0.1),)),
+    None,
+    Comparison("seeds", (Distance(0.7, 20.0),)),
+    ("af_heart",),
+    "2026-01-02T03:04:05",
+)
+
+
+def config_of(tools: SimpleNamespace, folder: Path, **kokoro: Any) -> Config:
+    own = {"runtimes": ("onnxruntime-cpu",), "num_threads": 1, "g2p": "espeak"} | kokoro
+    files = {"model": str(tools.MODEL), "voices": str(tools.VOICES)}
+    return Config(
+        engine=EngineConfig(names=("kokoro",)),
+        kokoro=KokoroConfig(**(files | own)),
+        model=ModelConfig(folder=str(folder)),
+    )
+
+
+@pytest.fixture(scope="module")
+def config(tools: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    return config_of(tools, tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def whole(config: Config) -> Iterator[KokoroEngine]:
+    """Nobody has measured this model."""
+    engine = KokoroEngine(config)
+    engine.start()
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def windowed(kokoro: Any, tools: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KokoroEngine]:
+    """`af_heart` was measured on `SENTENCE`, and a verdict allows windows."""
+    config = config_of(tools, tmp_path_factory.mktemp("measured"))
+    engine = KokoroEngine(config)
+    engine.start()
+    with engine._keeper.use() as loaded:
+        model = loaded.model
+        runs = engine._tokens.runs(SENTENCE, "en-us")
+        features = [model.decoder.features(run.ids, kokoro.style(len(run.ids)), 1.0) for run in runs]
+        measured = measure_statistics(
+            [lambda each=each: (kokoro.statistics(each), each.num_frames) for each in features]
+        )
+        model.voices.put(tools.VOICE, measured)
+        VERDICT.save(model.pieces.folder)
+    engine.close()
+    engine = KokoroEngine(config)
+    engine.start()
+    yield engine
+    engine.close()
+
+
+def request(engine: KokoroEngine, text: str, voice: str = "af_heart", language: str | None = None, **more: Any) -> Any:
+    return SpeakRequest(text, *engine.resolve(voice, language), **more)
+
+
+def speak(engine: KokoroEngine, text: str, voice: str = "af_heart", **more: Any) -> list[Any]:
+    return list(engine.steps(engine.prepare(request(engine, text, voice, **more))))
+
+
+def joined(chunks: list[Any]) -> Any:
+    return np.concatenate([chunk.pcm for chunk in chunks])
+
+
+def marks_of(chunks: list[Any]) -> list[Any]:
+    return [mark for chunk in chunks for mark in chunk.words]
+
+
+def check_marks(chunks: list[Any], text: str) -> None:
+    marks = marks_of(chunks)
+    length = sum(len(chunk.pcm) for chunk in chunks)
+    assert all(0 <= mark.start_sample < mark.end_sample <= length for mark in marks)
+    assert all(a.end_sample <= b.start_sample and a.end_char <= b.start_char for a, b in pairwise(marks))
+    words = [text[mark.start_char : mark.end_char] for mark in marks]
+    assert words == text.replace(",", "").replace(".", "").split()
+
+
+# What it says of itself.
+
+
+def test_it_says_what_it_can_and_why_it_does_so(whole: KokoroEngine, windowed: KokoroEngine):
+    assert (whole.info.name, whole.info.sample_rate, whole.info.incremental) == ("kokoro", 24_000, False)
+    assert windowed.info.incremental
+    assert whole.info.word_timing
+    assert whole.info.expected_rtf > 0
+    assert "en-us" in whole.info.languages
+    assert (whole.status()["decode"], windowed.status()["decode"]) == ("whole", "windowed")
+    assert "models optimize" in whole.status()["decode_reason"]
+    assert windowed.status()["is_loaded"]
+    assert windowed.progress()[0] > 0.5
+
+
+def test_every_voice_and_alias_can_be_resolved(whole: KokoroEngine):
+    for voice in whole.voices():
+        name, language = whole.resolve(voice.id, None)
+        assert name == (voice.alias_of or voice.id)
+        assert language == voice.language
+
+
+def test_unknown_voices_and_languages_are_refused(whole: KokoroEngine):
+    with pytest.raises(UnknownVoiceError):
+        whole.resolve("nobody", None)
+    with pytest.raises(UnknownVoiceError):
+        whole.resolve("af_heart+nobody", None)
+    with pytest.raises(UnknownLanguageError):
+        whole.resolve("af_heart", "tlh")
+
+
+def test_an_engine_that_never_started_can_be_closed(config: Config):
+    engine = KokoroEngine(config)
+    assert engine.status() == {}
+    engine.close()
+    engine.close()
+
+
+@pytest.mark.parametrize("broken", [{"model": "nowhere.onnx"}, {"voices": "nowhere.bin"}, {"runtimes": ("abacus",)}])
+def test_files_and_settings_that_are_wrong_are_said_at_the_start(
+    tools: SimpleNamespace, tmp_path: Path, broken: dict[str, Any]
+):
+    engine = KokoroEngine(config_of(tools, tmp_path, **broken))
+    try:
+        with pytest.raises(ConfigError, match=r"nowhere|abacus"):
+            engine.start()
+    finally:
+        engine.close()
+
+
+# Speech.
+
+
+@pytest.mark.parametrize("text", ["Hi", "OK", "7"])
+@pytest.mark.parametrize("engine", ["whole", "windowed"])
+def test_short_texts_speak(request: pytest.FixtureRequest, engine: str, text: str):
+    chunks = speak(request.getfixturevalue(engine), text)
+    assert 0.1 < sum(chunk.duration_s for chunk in chunks) < 3
+    assert np.ptp(joined(chunks)) > 0
+    assert [(mark.start_char, mark.end_char) for mark in marks_of(chunks)] == [(0, len(text))]
+
+
+def test_windows_say_what_the_whole_says(windowed: KokoroEngine):
+    """The statistics are those of the sentence, so that nothing but the way differs."""
+    parts = speak(windowed, SENTENCE)
+    expected = joined(speak(windowed, SENTENCE, decode="whole"))
+    assert len(parts) > 3
+    found = joined(parts)
+    assert found.shape == expected.shape
+    joins = [join for join in accumulate(len(part.pcm) for part in parts) if 0 < join < len(found)]
+    assert Comparison("windowed", (distance(expected, found, joins),)).passes
+
+
+def test_what_was_done_is_said_beside_the_audio(windowed: KokoroEngine):
+    for decode, said in (("auto", "windowed"), ("windowed", "windowed"), ("whole", "whole")):
+        prepared = windowed.prepare(request(windowed, SENTENCE, decode=decode))
+        assert list(windowed.steps(prepared))
+        assert (prepared.decode, prepared.runtime) == (said, "onnxruntime-cpu")
+
+
+def test_the_same_request_gives_the_same_audio(windowed: KokoroEngine):
+    np.testing.assert_array_equal(joined(speak(windowed, SENTENCE)), joined(speak(windowed, SENTENCE)))
+
+
+def test_chunks_follow_each_other(windowed: KokoroEngine):
+    chunks = speak(windowed, SENTENCE)
+    assert [chunk.start_sample for chunk in chunks] == [0, *accumulate(len(chunk.pcm) for chunk in chunks)][:-1]
+    assert {chunk.sample_rate for chunk in chunks} == {24_000}
+
+
+@pytest.mark.parametrize("decode", ["windowed", "whole"])
+def test_every_word_is_marked_in_order_and_inside_the_audio(windowed: KokoroEngine, decode: Any):
+    check_marks(speak(windowed, SENTENCE, decode=decode), SENTENCE)
+
+
+def test_words_of_a_segment_of_several_runs_go_on_where_the_run_before_ended(whole: KokoroEngine):
+    text = "Nobody asked the captain about the weather. " * 20
+    prepared = whole.prepare(request(whole, text))
+    assert len(prepared.runs) > 1
+    check_marks(list(whole.steps(prepared)), text)
+
+
+def test_a_voice_that_nobody_measured_is_decoded_whole_unless_windows_are_asked_for(windowed: KokoroEngine):
+    prepared = windowed.prepare(request(windowed, SENTENCE, "af_bella"))
+    assert prepared.decode == "whole"
+    with pytest.raises(RequestError, match=r"'af_bella' cannot be decoded in windows: .*models optimize") as caught:
+        windowed.prepare(request(windowed, SENTENCE, "af_bella", decode="windowed"))
+    assert caught.value.param == "decode"
+
+
+def test_a_blend_speaks_as_neither_of_its_voices(whole: KokoroEngine):
+    lengths = {voice: joined(speak(whole, SENTENCE, voice)) for voice in ("af_heart", "bm_george")}
+    blend = request(whole, SENTENCE, "af_heart(2)+bm_george(1)")
+    assert blend.voice == "af_heart(0.6667)+bm_george(0.3333)"
+    found = joined(list(whole.steps(whole.prepare(blend))))
+    assert np.isfinite(found).all()
+    assert all(len(found) != len(each) or np.abs(found - each).max() > 0.01 for each in lengths.values())
+
+
+def test_speed_changes_the_length(whole: KokoroEngine):
+    slow, fast = (sum(len(chunk.pcm) for chunk in speak(whole, SENTENCE, speed=speed)) for speed in (0.5, 2.0))
+    assert slow > 2 * fast
+
+
+def test_five_thousand_characters_at_once_are_spoken_in_runs(whole: KokoroEngine):
+    prepared = whole.prepare(request(whole, LONG))
+    num_tokens = [len(run.ids) for run in prepared.runs]
+    assert sum(num_tokens) > 4000
+    assert max(num_tokens) <= 510
+    steps = whole.steps(prepared)
+    spoken = [chunk for chunk in [next(steps) for _ in range(4)] if chunk.num_samples]  # words come behind the audio
+    steps.close()
+    assert len(spoken) == 2
+    assert all(chunk.duration_s > 1 for chunk in spoken)
+
+
+def test_a_text_without_a_sound_has_no_chunks(whole: KokoroEngine):
+    assert speak(whole, "...") == []
+
+
+@pytest.mark.parametrize("num_steps", [0, 1, 2, 3])
+@pytest.mark.parametrize("name", ["whole", "windowed"])
+def test_a_segment_that_is_left_after_any_step_leaves_the_engine_usable(
+    request: pytest.FixtureRequest, name: str, num_steps: int
+):
+    engine = request.getfixturevalue(name)
+    expected = joined(speak(engine, SENTENCE))
+    text = "Nobody asked the captain about the weather. " * 60
+    steps = engine.steps(engine.prepare(SpeakRequest(text, "af_heart", "en-us")))
+    for _ in range(num_steps):
+        next(steps)
+    steps.close()
+    assert engine._keeper._num_users == 0
+    np.testing.assert_array_equal(joined(speak(engine, SENTENCE)), expected)
+
+
+def test_two_segments_may_take_turns(windowed: KokoroEngine):
+    texts = (SENTENCE, "Another one that is spoken at the very same time, step by step.")
+    expected = [joined(speak(windowed, text)) for text in texts]
+    open_ = [windowed.steps(windowed.prepare(request(windowed, text))) for text in texts]
+    found: list[list[Any]] = [[], []]
+    while any(open_):
+        for index, steps in enumerate(open_):
+            chunk = None if steps is None else next(steps, None)
+            if chunk is None:
+                open_[index] = None
+            else:
+                found[index].append(chunk)
+    for chunks, whole in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(joined(chunks), whole)
+
+
+def test_a_model_that_was_unloaded_is_loaded_again(tools: SimpleNamespace, config: Config):
+    engine = KokoroEngine(replace(config, kokoro=replace(config.kokoro, unload_after_s=3600.0)))
+    engine.start()
+    try:
+        before = joined(speak(engine, "Hi"))
+        engine._keeper._expire()  # what its timer does
+        assert not engine.status()["is_loaded"]
+        assert engine.status()["sessions"] == []
+        np.testing.assert_array_equal(joined(speak(engine, "Hi")), before)
+        assert engine.status()["is_loaded"]
+    finally:
+        engine.close()
+
+
+# Through the one door.
+
+
+@pytest.fixture
+def door(windowed: KokoroEngine, monkeypatch: pytest.MonkeyPatch) -> Synthesizer:
+    """On an engine that others go on using."""
+    monkeypatch.setattr(windowed, "start", lambda: None)
+    monkeypatch.setattr(windowed, "close", lambda: None)
+    return Synthesizer(replace(windowed._config), {"kokoro": windowed})
+
+
+async def test_the_synthesizer_speaks_a_long_text_from_its_first_window_on(door: Synthesizer):
+    await door.start()
+    async with door.stream(Utterance(LONG, voice="af_heart")) as stream:
+        first = await anext(stream)
+        assert 0 < first.duration_s < 1
+        chunks = [first, *[await anext(stream) for _ in range(30)]]
+    assert [chunk.start_sample for chunk in chunks] == [0, *accumulate(len(chunk.pcm) for chunk in chunks)][:-1]
+    assert stream.trace.decode == "windowed"
+    await door.close()
+
+
+async def test_all_of_a_text_comes_out_with_all_of_its_words(door: Synthesizer):
+    text = LONG[:640]
+    await door.start()
+    async with door.stream(Utterance(text, voice="af_heart", word_marks=True)) as stream:
+        chunks = [chunk async for chunk in stream]
+    await door.close()
+    check_marks(chunks, text)
+    assert stream.trace.outcome == "completed"
+
+
+@pytest.mark.parametrize("num_chunks", [1, 2, 3])
+async def test_a_listener_who_leaves_frees_the_engine(door: Synthesizer, windowed: KokoroEngine, num_chunks: int):
+    await door.start()
+    async with door.stream(Utterance(LONG, voice="af_heart")) as stream:
+        for _ in range(num_chunks):
+            await anext(stream)
+    assert windowed._keeper._num_users == 0
+    async with door.stream(Utterance("Hi", voice="af_heart")) as stream:
+        assert [chunk async for chunk in stream]
+    await door.close()
+
+
+async def test_several_voices_speak_at_the_same_time(door: Synthesizer):
+    await door.start()
+
+    async def spoken(voice: str) -> float:
+        async with door.stream(Utterance(SENTENCE, voice=voice)) as stream:
+            return sum([chunk.duration_s async for chunk in stream])
+
+    lengths = await asyncio.gather(*(spoken(voice) for voice in ("af_heart", "af_bella", "af_heart+bm_george")))
+    assert min(lengths) > 1
+    await door.close()
+
+
+async def test_what_cannot_be_done_is_a_request_error_before_any_audio(door: Synthesizer):
+    await door.start()
+    for utterance in (Utterance("Hi", voice="nobody"), Utterance("Hi", voice="af_heart", pitch=1.2)):
+        with pytest.raises(RequestError):
+            door.stream(utterance)
+    await door.close()
