@@ -42,14 +42,12 @@ class StatisticsTable:
 
     def get(self, voice: str) -> Floats:
         """Mean and variance of each channel, shape (num_channels, 2). Only where `has`."""
-        if voice not in self._known:
-            rows = [(self._read(name), share) for name, share in shares_of(voice)]
-            total = np.zeros((self._num_channels, 2), np.float32)
-            for row, share in rows:
-                assert row is not None, f"no statistics of {voice}"
-                total += row * np.float32(share)
-            self._known[voice] = total
-        return self._known[voice]
+        total = np.zeros((self._num_channels, 2), np.float32)  # not kept: there are as many blends as weights
+        for name, share in shares_of(voice):
+            row = self._read(name)
+            assert row is not None, f"no statistics of {voice}"
+            total += row * np.float32(share)
+        return total
 
     def put(self, voice: str, statistics: Floats) -> None:
         """Keep what was measured of one voice of the file. Raises OSError."""
@@ -57,19 +55,21 @@ class StatisticsTable:
         buffer = BytesIO()
         np.save(buffer, statistics.astype(np.float32))
         atomic_write(self._path(voice), buffer.getvalue())
-        self._known.clear()  # blends of it, too
+        self._known.pop(voice, None)
 
     def _read(self, name: str) -> Floats | None:
-        if name not in self._known:
-            try:
-                with self._path(name).open("rb") as file:
-                    found = np.lib.format.read_array(file, allow_pickle=False)
-            except (OSError, ValueError):
-                return None
-            if found.shape != (self._num_channels, 2) or not np.isfinite(found).all():
-                return None
-            self._known[name] = found
-        return self._known[name]
+        known = self._known.get(name)
+        if known is not None:
+            return known
+        try:
+            with self._path(name).open("rb") as file:
+                found: Floats = np.lib.format.read_array(file, allow_pickle=False)
+        except (OSError, ValueError):
+            return None
+        if found.shape != (self._num_channels, 2) or not np.isfinite(found).all():
+            return None
+        self._known[name] = found
+        return found
 
     def _path(self, name: str) -> Path:
         safe = name if _SAFE.fullmatch(name) else name.encode().hex()
