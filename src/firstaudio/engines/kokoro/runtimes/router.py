@@ -137,6 +137,9 @@ class Router:
             outputs = session.session.run(inputs)
         except EngineError as error:
             problem = error.message
+        except Exception as error:  # a device's driver may raise anything through its library
+            logger.exception("session %s failed unexpectedly", session.name)
+            problem = repr(error)
         took_ns = self._clock() - begin_ns
         if outputs is not None and not is_valid(outputs):
             outputs, problem = None, "its output was not finite, or silent"
