@@ -64,9 +64,7 @@ def test_failures_in_a_row_begin_a_rest_and_the_reason_is_told(time: Time):
     assert not circuit.is_open
     fail(circuit)
     assert circuit.is_open
-    assert circuit.message == (
-        "the slow engine failed 3 times in a row and rests, it is tried again in 5 s: no memory"
-    )
+    assert circuit.message == ("the slow engine failed 3 times in a row and rests, it is tried again in 5 s: no memory")
 
 
 def test_a_success_between_failures_begins_the_count_anew(time: Time):
@@ -218,7 +216,7 @@ async def pair(time: Time) -> Any:
     engine = Breaks()
     one = Synthesizer(ON, {"breaks": engine, "quick": SyntheticEngine(ON)})
     one._roster["breaks"].circuit._clock = time
-    await one.start()
+    await one.start(wait_for_all=True)
     yield one, engine
     await one.close()
 
@@ -260,7 +258,7 @@ async def test_an_engine_that_rests_is_asked_where_nobody_else_is_left(time: Tim
     crew = Synthesizer(ON, engines)
     for name in engines:
         crew._roster[name].circuit._clock = time
-    await crew.start()
+    await crew.start(wait_for_all=True)
     for _ in range(MAX_FAILURES):
         with pytest.raises(EngineError, match="out of memory"):
             await speak(crew)
@@ -306,7 +304,7 @@ async def test_without_failover_every_request_is_a_try():
     config = replace(ON, engine=EngineConfig())
     engine = Breaks(config)
     one = Synthesizer(config, {"breaks": engine})
-    await one.start()
+    await one.start(wait_for_all=True)
     for _ in range(2 * MAX_FAILURES):
         with pytest.raises(EngineError, match="out of memory"):
             await speak(one)
