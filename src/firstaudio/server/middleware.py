@@ -21,13 +21,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from firstaudio.clock import NS_PER_MS, now_ns
 from firstaudio.errors import NotReadyError, RequestError, UnauthorizedError
+from firstaudio.server.dashboard.assets import PARTS
 from firstaudio.server.problems import respond, respond_unexpected
 
 logger = logging.getLogger("firstaudio.server")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}")
 # LiveKit opens its connection ahead of time with GET <base url>/, without a key.
-OPEN_PATHS = frozenset({"/", "/v1/", "/health", "/ready"})
+# The dashboard's page asks for a key itself, and what it shows needs one.
+OPEN_PATHS = frozenset({"/", "/v1/", "/health", "/ready", "/dashboard", *(f"/dashboard/{part}" for part in PARTS)})
 PROBE_PATHS = frozenset({"/health", "/ready"})
 CLIENT_GONE = 499  # nginx's number, in the log only: there was nobody to send a status to
 MAX_LOGGED_PATH = 200

@@ -12,6 +12,8 @@ from starlette.requests import Request
 from firstaudio.audio.encode import FORMATS, make_encoder
 from firstaudio.config import Config
 from firstaudio.errors import FirstaudioError, NotReadyError
+from firstaudio.server.dashboard.view import View
+from firstaudio.server.startup import StartupTimings, born_at
 from firstaudio.synthesis.synthesizer import Synthesizer
 from firstaudio.telemetry.hub import Telemetry
 
@@ -27,7 +29,9 @@ class Service:
         config: The whole configuration.
         synthesizer: The one door to speech.
         telemetry: What is known of the requests so far.
+        dashboard: What the dashboard shows.
         started_at: Seconds since 1970.
+        timings: What the parts of the start took.
         failure: Why the engines could not start; None while they start and when they have.
         startup: Ends when requests can be served or `failure` is set; never raises.
         settled: Ends when, after that, no engine is starting any more; never raises.
@@ -37,7 +41,9 @@ class Service:
         self.config = config
         self.synthesizer = synthesizer
         self.telemetry = Telemetry(config, synthesizer)
+        self.dashboard = View(config, synthesizer, self.telemetry)
         self.started_at = int(time.time())
+        self.timings = StartupTimings(born_at())
         self.failure: str | None = None
         self.startup = asyncio.create_task(self._start(), name="start engines")
         self.settled = asyncio.create_task(self._settle(), name="wait for all engines")
@@ -60,9 +66,8 @@ class Service:
 
     async def _start(self) -> None:
         try:
-            await self.telemetry.start()
-            await asyncio.to_thread(_load_encoders)
-            await self.synthesizer.start()
+            with self.timings.part("total"):
+                await self._start_parts()
         except FirstaudioError as error:
             self.failure = error.message
             logger.error("an engine could not start: %s", error.message)  # noqa: TRY400 (the message says it all)
@@ -70,11 +75,20 @@ class Service:
             self.failure = repr(error)
             logger.exception("an engine could not start")
 
+    async def _start_parts(self) -> None:
+        with self.timings.part("telemetry"):
+            await self.telemetry.start()
+        with self.timings.part("encoders"):
+            await asyncio.to_thread(_load_encoders)
+        with self.timings.part("engines"):
+            await self.synthesizer.start()
+
     async def _settle(self) -> None:
         await asyncio.wait([self.startup])
         await self.synthesizer.settled()
 
     async def _close(self, drain_s: float) -> None:
+        await self.dashboard.close()  # at once: whoever looks on must not hold up the drain
         await self.startup
         await self.synthesizer.close(drain_s)
         await self.settled

@@ -1,0 +1,141 @@
+"""`View`: everything that the dashboard shows, gathered from the service once a second."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from firstaudio import __version__
+from firstaudio.clock import now_ns
+from firstaudio.config import Config
+from firstaudio.server.dashboard.feed import Feed
+from firstaudio.server.dashboard.window import WINDOW_S, Answer, Window, groups
+from firstaudio.server.schemas.dashboard import (
+    DashboardSnapshot,
+    EngineNow,
+    RequestNow,
+    SlotNow,
+    StreamNow,
+    TtfaNow,
+)
+from firstaudio.synthesis.synthesizer import StreamSnapshot, Synthesizer
+from firstaudio.telemetry.hub import Telemetry
+from firstaudio.telemetry.measurement import Measurement
+
+MAX_STREAMS = 64
+
+
+class View:
+    """Watches the requests of one server; lives on the event loop.
+
+    Args:
+        config: The whole configuration.
+        synthesizer: Whose streams are shown.
+        telemetry: Tells of finished requests, and has the other sections.
+        wall_clock: Seconds since 1970.
+
+    Attributes:
+        feed: For the page: a snapshot a second while somebody watches.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        synthesizer: Synthesizer,
+        telemetry: Telemetry,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._config, self._synthesizer, self._telemetry = config, synthesizer, telemetry
+        self._wall_clock = wall_clock
+        self._started_ns = now_ns()
+        self._window = Window()
+        self.feed = Feed(self._line)
+        telemetry.add_observer(self._window.add)
+
+    async def snapshot(self) -> DashboardSnapshot:
+        """What the server does now; statistics are made on a thread."""
+        answers = self._window.answers()
+        reports = await self._reports()
+        shown = self._now(reports, _reach_s(answers))
+        target_ms = self._config.telemetry.ttfa_target_ms
+        shown.ttfa = await asyncio.to_thread(_ttfa, answers, target_ms)
+        return shown
+
+    async def close(self) -> None:
+        """End the feed."""
+        await self.feed.close()
+
+    async def _line(self) -> bytes:
+        snapshot = await self.snapshot()
+        return (await asyncio.to_thread(snapshot.model_dump_json)).encode()
+
+    async def _reports(self) -> Mapping[str, Mapping[str, Any]]:
+        """What the engines tell of themselves; they may have to wait for something, so not on the loop."""
+        return await asyncio.to_thread(getattr(self._synthesizer, "engine_reports", dict))
+
+    def _now(self, reports: Mapping[str, Mapping[str, Any]], reach_s: float) -> DashboardSnapshot:
+        """What only the event loop may look at."""
+        readiness, streams = self._synthesizer.readiness, self._synthesizer.snapshot()
+        return DashboardSnapshot(
+            at=self._wall_clock(),
+            version=__version__,
+            uptime_s=(now_ns() - self._started_ns) / 1e9,
+            state=readiness.state,
+            message=readiness.message,
+            is_measured=self._config.telemetry.enabled,
+            ttfa_target_ms=self._config.telemetry.ttfa_target_ms,
+            max_lead_s=self._synthesizer.streaming.max_lead_s,
+            num_streams=len(streams),
+            streams=[_stream(stream) for stream in streams[:MAX_STREAMS]],
+            engines=self._engines(reports),
+            ttfa=[],
+            ttfa_window_s=reach_s,
+            throughput=[SlotNow(**asdict(slot)) for slot in self._window.slots()],
+            recent=[_request(measurement) for measurement in self._window.recent()],
+            sections=self._telemetry.status(),
+        )
+
+    def _engines(self, reports: Mapping[str, Mapping[str, Any]]) -> list[EngineNow]:
+        lanes = self._synthesizer.statistics()
+        return [
+            EngineNow(
+                name=engine.name,
+                state=engine.state,
+                message=engine.message,
+                lanes=asdict(lanes[engine.name]) if engine.name in lanes else None,
+                report=dict(reports.get(engine.name) or {}) or None,
+            )
+            for engine in self._synthesizer.engine_statuses()
+        ]
+
+
+def _reach_s(answers: Sequence[Answer]) -> float:
+    """How far back the answers go: the whole window, unless it holds more than are kept."""
+    return WINDOW_S if len(answers) < 2 else min(WINDOW_S, answers[-1].at - answers[0].at)
+
+
+def _ttfa(answers: Sequence[Answer], target_ms: float) -> list[TtfaNow]:
+    return [TtfaNow.model_validate(asdict(group)) for group in groups(answers, target_ms)]
+
+
+def _stream(stream: StreamSnapshot) -> StreamNow:
+    return StreamNow(
+        request_id=stream.request_id,
+        engine=stream.engine,
+        voice=stream.voice,
+        origin=stream.origin,
+        num_characters=stream.num_characters,
+        **asdict(stream.figures),
+    )
+
+
+def _request(measurement: Measurement) -> RequestNow:
+    fields = RequestNow.model_fields.keys() - {"at", "first_audio_ms"}
+    return RequestNow(
+        at=measurement.timestamp,
+        first_audio_ms=dict(measurement.first_audio_ms),
+        **{name: getattr(measurement, name) for name in fields},
+    )
