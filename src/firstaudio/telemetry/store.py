@@ -17,7 +17,7 @@ import logging
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ from firstaudio.telemetry.state import make_folder
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Wanted = str | Collection[str] | None
 
 FILE_NAME = "measurements.db"
 WRITE_AFTER_S = 0.5
@@ -59,7 +60,7 @@ class _Question:
 
     limit: int
     since: float | None
-    equal: tuple[tuple[str, str], ...]
+    names: Mapping[str, frozenset[str]]
 
     def sql(self) -> tuple[str, list[Any]]:
         conditions: list[str] = ["1"]
@@ -68,14 +69,15 @@ class _Question:
             # The index finds the first row of the time; rows are walked by id, the order in which they came.
             conditions += ["id >= (SELECT min(id) FROM measurements WHERE timestamp >= ?)", "timestamp >= ?"]
             values += [self.since, self.since]
-        conditions += [f"{name} = ?" for name, _ in self.equal]
-        values += [value for _, value in self.equal]
+        for column, names in self.names.items():
+            conditions.append(f"{column} IN ({', '.join('?' * len(names))})")
+            values += names
         return f"{SELECT} WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT ?", [*values, self.limit]
 
     def matches(self, measurement: Measurement) -> bool:
         if self.since is not None and measurement.timestamp < self.since:
             return False
-        return all(getattr(measurement, name) == value for name, value in self.equal)
+        return all(getattr(measurement, column) in names for column, names in self.names.items())
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -142,10 +144,16 @@ class MeasurementStore:
         """It as `GET /status` tells of it."""
         return {
             "path": str(self.path),
+            "is_memory_only": self.is_memory_only,
             "problem": self.problem or None,
             "num_waiting": self.num_waiting,
             "num_lost": self.num_lost,
         }
+
+    @property
+    def is_memory_only(self) -> bool:
+        """Whether rows cannot be written at the moment; `problem` says why."""
+        return bool(self._trouble)
 
     @property
     def num_waiting(self) -> int:
@@ -178,24 +186,24 @@ class MeasurementStore:
         self,
         limit: int,
         since: float | None = None,
-        voice: str | None = None,
-        origin: str | None = None,
-        engine: str | None = None,
-        outcome: str | None = None,
+        voice: Wanted = None,
+        origin: Wanted = None,
+        engine: Wanted = None,
+        outcome: Wanted = None,
     ) -> list[Measurement]:
         """The newest measurements, newest first, those that were added just now included.
 
         Args:
             limit: How many at most.
             since: Not those that were accepted before, in seconds since 1970.
-            voice: Of this canonical id alone.
-            origin: Of this origin alone.
-            engine: Of this engine alone.
-            outcome: With this outcome alone.
+            voice: Of this canonical id alone, or of one of these.
+            origin: The same, for who asked.
+            engine: The same, for who spoke.
+            outcome: The same, for how it ended.
         """
         asked = {"voice": voice, "origin": origin, "engine": engine, "outcome": outcome}
-        equal = tuple((name, value) for name, value in asked.items() if value is not None)
-        question = _Question(limit, since, equal)
+        names = {column: _names(wanted) for column, wanted in asked.items() if wanted is not None}
+        question = _Question(limit, since, names)
         if self._thread is None:
             return self._find_waiting(question)
         return await self._do(self._thread, lambda: self._find(question))
@@ -404,6 +412,10 @@ class MeasurementStore:
         if connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
+
+
+def _names(wanted: str | Collection[str]) -> frozenset[str]:
+    return frozenset([wanted] if isinstance(wanted, str) else wanted)
 
 
 def _primary(error: sqlite3.Error) -> int | None:
