@@ -62,16 +62,16 @@ def _binomial_cdf(n: int, q: float) -> NDArray[np.float64]:
     return np.cumsum(np.exp(log_ways + successes * math.log(q) + (n - successes) * math.log1p(-q)))
 
 
-def wilson(successes: int, n: int) -> tuple[float, float]:
-    """Two-sided 95 % interval of a share; (0, 1) when nothing was tried.
+def wilson(successes: int, n: int, z: float = Z) -> tuple[float, float]:
+    """Two-sided interval of a share, of 95 % for the default `z`; (0, 1) when nothing was tried.
 
     Source: E. B. Wilson, JASA 22 (1927). It is honest near 0 and 1, where a promise of 99 % lies.
     """
     if n == 0:
         return 0.0, 1.0
-    share, spread = successes / n, Z * Z / n
+    share, spread = successes / n, z * z / n
     centre = (share + spread / 2) / (1 + spread)
-    half = Z / (1 + spread) * math.sqrt(share * (1 - share) / n + spread / (4 * n))
+    half = z / (1 + spread) * math.sqrt(share * (1 - share) / n + spread / (4 * n))
     low = 0.0 if successes == 0 else max(0.0, centre - half)
     high = 1.0 if successes == n else min(1.0, centre + half)
     return low, high
