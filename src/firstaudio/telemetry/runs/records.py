@@ -1,0 +1,166 @@
+"""`RunRecord`: what is known of one benchmark run, from its first moment on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+BenchmarkType = Literal["ttfa", "streaming", "full"]
+RunStatus = Literal["running", "succeeded", "failed", "cancelled"]
+Trigger = Literal["request", "schedule", "command"]
+Verdict = Literal["ok", "suspect", "too few", "not judged"]
+
+BENCHMARK_TYPES: tuple[BenchmarkType, ...] = get_args(BenchmarkType)
+SERVER_ENDED = "the server ended while it ran"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What was asked for.
+
+    Attributes:
+        benchmark_type: Which benchmark.
+        include_voice_tests: Whether voices are compared, too.
+        include_speed_tests: Whether speaking speeds are varied, too.
+        save_results: Whether anything is kept on disk after the end.
+        custom_text: A text of the user's that is spoken as well; None: none.
+    """
+
+    benchmark_type: BenchmarkType = "full"
+    include_voice_tests: bool = True
+    include_speed_tests: bool = True
+    save_results: bool = True
+    custom_text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CellFigures:
+    """One condition of a run, in short.
+
+    Attributes:
+        name: Of the cell.
+        label: "cold", "warm" or "cached".
+        concurrency: Clients at once; None where the cell does not say.
+        num_requests: Measured ones.
+        num_ok: Of them.
+        ttfa_ms: Median; None where there are too few, or half of them failed.
+        rtf: Median, likewise.
+    """
+
+    name: str
+    label: str
+    concurrency: int | None
+    num_requests: int
+    num_ok: int
+    ttfa_ms: float | None
+    rtf: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """The figures of a run, taken from its session.
+
+    Attributes:
+        verdict: "VALID" or "INVALID": whether the harness lets its numbers be quoted.
+        reasons: Why not, one sentence each.
+        completed: Whether the run came to its end.
+        num_requests: Measured ones, of all cells.
+        num_ok: Of them.
+        ttfa_ms: Geometric mean of the median TTFA of `num_cells` cells; None unless each of them has one.
+        rtf: The same of RTF.
+        num_cells: Cells with one client at a time whose answers come from no cache.
+        machine: Short hash of processor, cores, memory and system.
+        workload_hash: Equal for runs that sent the same texts in the same way.
+        versions: Of Python, this package and what it stands on, by name.
+        cells: Every cell.
+    """
+
+    verdict: str
+    reasons: tuple[str, ...]
+    completed: bool
+    num_requests: int
+    num_ok: int
+    ttfa_ms: float | None
+    rtf: float | None
+    num_cells: int
+    machine: str
+    workload_hash: str
+    versions: Mapping[str, str]
+    cells: tuple[CellFigures, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """One figure of a run against those of earlier comparable ones.
+
+    Attributes:
+        figure: "ttfa_ms" or "rtf".
+        value: Of this run; None if it has none.
+        verdict: "suspect": worse than the earlier ones lead one to expect.
+        n: Earlier runs that it was compared with.
+        expected: Their geometric mean; None with too few.
+        low: Lower end of the 95 % prediction interval.
+        high: Upper end.
+        sentence: For people.
+    """
+
+    figure: str
+    value: float | None
+    verdict: Verdict
+    n: int
+    expected: float | None
+    low: float | None
+    high: float | None
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run.
+
+    Attributes:
+        id: `bench_<seconds since 1970>`, with a number behind it where that was taken.
+        request: What was asked for.
+        trigger: Who asked: a request over HTTP, the schedule, a command line.
+        status: "succeeded": there are results; whether they may be quoted is `summary.verdict`.
+        started_at: Seconds since 1970.
+        ended_at: The same; None while it runs, and where nobody saw the end.
+        exit_code: Of the program, negative for a signal; None where it was not seen.
+        error: Why it failed or was cancelled, one sentence; None where it was not.
+        stderr: The end of what the program said, without its progress.
+        url: What was measured.
+        engine: The server's default engine; None where it was not known.
+        num_own_streams: Streams of the run that the server saw; None where nobody looked.
+        num_other_streams: Streams of others during the run; None where nobody looked.
+        summary: None without a session.
+        trends: Against earlier runs; empty for a run without figures.
+        changes: Versions that differ from the last comparable run, as "firstaudio 0.1.0 -> 0.2.0".
+    """
+
+    id: str
+    request: RunRequest
+    trigger: Trigger
+    status: RunStatus
+    started_at: float
+    ended_at: float | None = None
+    exit_code: int | None = None
+    error: str | None = None
+    stderr: str = ""
+    url: str = ""
+    engine: str | None = None
+    num_own_streams: int | None = None
+    num_other_streams: int | None = None
+    summary: RunSummary | None = None
+    trends: tuple[Trend, ...] = ()
+    changes: tuple[str, ...] = field(default=())
+
+    @property
+    def contended(self) -> bool | None:
+        """Whether others were served meanwhile; None where nobody looked."""
+        return None if self.num_other_streams is None else self.num_other_streams > 0
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether a figure is worse than the earlier runs lead one to expect."""
+        return any(trend.verdict == "suspect" for trend in self.trends)

@@ -1,0 +1,86 @@
+"""From a saved session of the harness to the figures of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from firstaudio.telemetry.runs.records import CellFigures, RunSummary
+
+GIB = 2**30
+
+
+def summarise_session(document: Mapping[str, Any]) -> RunSummary:
+    """The figures of a session.
+
+    Args:
+        document: `<name>.json` as the harness writes it.
+
+    Raises:
+        ValueError: It has another shape.
+    """
+    try:
+        cells = tuple(_figures(cell) for cell in document["cells"])
+        typical = [cell for cell in cells if cell.concurrency == 1 and cell.label != "cached"]
+        return RunSummary(
+            verdict=str(document["verdict"]),
+            reasons=tuple(map(str, document["reasons"])),
+            completed=bool(document["completed"]),
+            num_requests=sum(cell.num_requests for cell in cells),
+            num_ok=sum(cell.num_ok for cell in cells),
+            ttfa_ms=geometric_mean([cell.ttfa_ms for cell in typical]),
+            rtf=geometric_mean([cell.rtf for cell in typical]),
+            num_cells=len(typical),
+            machine=machine_hash(document["environment"]["machine"]),
+            workload_hash=str(document["workload_hash"]),
+            versions=_versions(document["environment"]["software"]),
+            cells=cells,
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"the session has another shape than this version knows: {error!r}") from error
+
+
+def geometric_mean(values: Sequence[float | None]) -> float | None:
+    """None unless there are values, each of them is known, and all are above 0."""
+    known = [value for value in values if value is not None and value > 0]
+    if not known or len(known) < len(values):
+        return None
+    return math.exp(math.fsum(map(math.log, known)) / len(known))
+
+
+def machine_hash(machine: Mapping[str, Any]) -> str:
+    """Short hash of the machine alone, so that runs of different versions on it can be compared."""
+    memory = machine["memory_bytes"]
+    equal = {
+        "cpu": machine["cpu"],
+        "cores": [machine["physical_cores"], machine["logical_cores"], machine["usable_cores"]],
+        "memory_gib": memory and round(memory / GIB),
+        "os": machine["os"],
+    }
+    return hashlib.sha256(json.dumps(equal, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _figures(cell: Mapping[str, Any]) -> CellFigures:
+    concurrency = cell["axes"].get("concurrency")
+    return CellFigures(
+        name=str(cell["name"]),
+        label=str(cell["label"]),
+        concurrency=concurrency if isinstance(concurrency, int) else None,
+        num_requests=int(cell["issued"]),
+        num_ok=int(cell["ok"]),
+        ttfa_ms=_median(cell["distributions"], "ttfa_ms"),
+        rtf=_median(cell["distributions"], "rtf"),
+    )
+
+
+def _median(distributions: Mapping[str, Any], name: str) -> float | None:
+    value = distributions[name]["quantiles"]["p50"]["value"] if name in distributions else None
+    return float(value) if value is not None else None
+
+
+def _versions(software: Mapping[str, Any]) -> dict[str, str]:
+    own = {name: software[name] for name in ("firstaudio", "python")}
+    return {str(name): str(version) for name, version in {**own, **software["packages"]}.items()}

@@ -1,0 +1,125 @@
+"""A run against earlier ones of the same kind: is it within what they lead one to expect?
+
+For each figure the 95 % prediction interval of Student's t on logarithms: where one more run of the same population
+lies. A run is suspect, never more, when a figure is worse than the interval's end and beyond the floors that the
+harness has for differences; between two runs a machine changes, and only `firstaudio bench ab` proves a difference.
+
+Source: G. J. Hahn, "Factors for calculating two-sided prediction intervals for samples from a normal distribution",
+Journal of the American Statistical Association 64 (1969).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from firstaudio.errors import MissingExtraError
+from firstaudio.telemetry.runs.records import RunRecord, RunSummary, Trend
+
+MIN_RUNS = 5
+MAX_RUNS = 30
+"""The last so many comparable runs count: what lasts becomes the usual."""
+CONFIDENCE = 0.95
+RELATIVE_FLOOR = 0.05
+ABSOLUTE_FLOORS = {"ttfa_ms": 5.0, "rtf": 0.005}
+"""The figures that are judged. The floors are those of the harness (`docs/metrics.md`)."""
+
+
+def judge(run: RunRecord, earlier: Sequence[RunRecord]) -> tuple[Trend, ...]:
+    """What each figure of a run is, compared with earlier runs.
+
+    Args:
+        run: With a summary; without one there is nothing to judge.
+        earlier: In any order; the run itself, later ones and those that cannot be compared are left out.
+
+    Raises:
+        MissingExtraError: scipy is not installed.
+    """
+    if run.summary is None:
+        return ()
+    reason = unfit(run)
+    known = comparable(run, earlier)
+    return tuple(_judge(figure, run.summary, known, reason) for figure in ABSOLUTE_FLOORS)
+
+
+def unfit(run: RunRecord) -> str:
+    """Why a run's figures are compared with no others; empty where they can be."""
+    if run.summary is None or run.status != "succeeded":
+        return "it did not succeed"
+    if run.summary.verdict != "VALID":
+        return f"it is INVALID: {run.summary.reasons[0] if run.summary.reasons else 'the harness does not say why'}"
+    if run.contended:
+        return f"{run.num_other_streams} streams of others were served during the run"
+    return ""
+
+
+def comparable(run: RunRecord, earlier: Sequence[RunRecord]) -> list[RunRecord]:
+    """The last `MAX_RUNS` runs before `run` on the same machine, of the same engine and workload, oldest first."""
+    known = sorted((one for one in earlier if one.started_at < run.started_at), key=lambda one: one.started_at)
+    return [one for one in known if not unfit(one) and _subject(one) == _subject(run)][-MAX_RUNS:]
+
+
+def changes(run: RunRecord, earlier: Sequence[RunRecord]) -> tuple[str, ...]:
+    """Versions that differ from those of the last comparable run: what a difference may come from."""
+    known = comparable(run, earlier)
+    if run.summary is None or not known or known[-1].summary is None:
+        return ()
+    before, after = known[-1].summary.versions, run.summary.versions
+    names = sorted(before.keys() | after.keys())
+    return tuple(
+        f"{name} {before.get(name, 'not there')} -> {after.get(name, 'not there')}"
+        for name in names
+        if before.get(name) != after.get(name)
+    )
+
+
+def prediction_interval(samples: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float, float]:
+    """Geometric mean, and between which values one more sample lies, if logarithms are normal.
+
+    Args:
+        samples: Two or more, all above 0.
+        confidence: Two-sided.
+
+    Raises:
+        MissingExtraError: scipy is not installed.
+        ValueError: There are fewer, or one is not above 0.
+    """
+    if len(samples) < 2 or min(samples) <= 0:
+        raise ValueError("a prediction needs two samples above 0 at least")
+    try:
+        from scipy.special import stdtrit
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("the trend over benchmark runs", "bench") from error
+    n, logs = len(samples), [math.log(sample) for sample in samples]
+    mean = math.fsum(logs) / n
+    deviation = math.sqrt(math.fsum((log - mean) ** 2 for log in logs) / (n - 1))
+    half = float(stdtrit(n - 1, (1 + confidence) / 2)) * deviation * math.sqrt(1 + 1 / n)
+    return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
+
+
+def _subject(run: RunRecord) -> tuple[object, ...]:
+    """What must be equal before two runs are compared. The version of this package need not: it is what changes."""
+    assert run.summary is not None
+    return run.request.benchmark_type, run.engine, run.summary.machine, run.summary.workload_hash
+
+
+def _figure(summary: RunSummary, figure: str) -> float | None:
+    value: float | None = getattr(summary, figure)
+    return value
+
+
+def _judge(figure: str, summary: RunSummary, known: Sequence[RunRecord], reason: str) -> Trend:
+    value = _figure(summary, figure)
+    found = [_figure(run.summary, figure) for run in known if run.summary is not None]
+    samples = [sample for sample in found if sample is not None and sample > 0]
+    if reason or value is None:
+        why = reason or "the run has no such figure"
+        return Trend(figure, value, "not judged", len(samples), None, None, None, f"{figure} is not judged: {why}")
+    if len(samples) < MIN_RUNS:
+        sentence = f"{figure} {value:.3g}: {len(samples)} comparable runs, {MIN_RUNS} are needed"
+        return Trend(figure, value, "too few", len(samples), None, None, None, sentence)
+    expected, low, high = prediction_interval(samples)
+    is_suspect = value > high and value > expected * (1 + RELATIVE_FLOOR)
+    is_suspect = is_suspect and value - expected > ABSOLUTE_FLOORS[figure]
+    sentence = f"{figure} {value:.3g}, expected {expected:.3g} ({low:.3g} to {high:.3g}, {len(samples)} runs)"
+    return Trend(figure, value, "suspect" if is_suspect else "ok", len(samples), expected, low, high, sentence)
