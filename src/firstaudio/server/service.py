@@ -10,6 +10,7 @@ from typing import cast
 from starlette.requests import Request
 
 from firstaudio.audio.encode import FORMATS, make_encoder
+from firstaudio.clock import NS_PER_S, now_ns
 from firstaudio.config import Config
 from firstaudio.errors import FirstaudioError, NotReadyError
 from firstaudio.server.dashboard.view import View
@@ -48,6 +49,12 @@ class Service:
         self.startup = asyncio.create_task(self._start(), name="start engines")
         self.settled = asyncio.create_task(self._settle(), name="wait for all engines")
         self._closing: asyncio.Task[None] | None = None
+        self._began_ns = now_ns()
+
+    @property
+    def uptime_s(self) -> float:
+        """Since it was made."""
+        return (now_ns() - self._began_ns) / NS_PER_S
 
     def require_ready(self) -> None:
         """Raise NotReadyError while the engines are not there to be asked."""
