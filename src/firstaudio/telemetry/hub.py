@@ -12,12 +12,16 @@ from typing import Any
 from firstaudio.config import Config
 from firstaudio.synthesis.synthesizer import Synthesizer
 from firstaudio.telemetry.alerts import Alerts
+from firstaudio.telemetry.investigation import Investigation, investigate
 from firstaudio.telemetry.measurement import Measurement, measure
 from firstaudio.telemetry.metrics import Metrics
+from firstaudio.telemetry.recommendation import Context, context_of
 from firstaudio.telemetry.spans import Spans, otlp_exporter
 from firstaudio.telemetry.state import state_place
 from firstaudio.telemetry.store import MeasurementStore
-from firstaudio.telemetry.summaries import Summaries
+from firstaudio.telemetry.summaries import MAX_ROWS, Summaries
+from firstaudio.telemetry.tuner import telling
+from firstaudio.telemetry.tuner.tuner import RealTimeOptimizer
 from firstaudio.telemetry.webhook import Webhook
 from firstaudio.trace import Trace
 
@@ -40,6 +44,7 @@ class Telemetry:
         metrics: For Prometheus.
         spans: For OpenTelemetry; None: nobody wants any.
         alerts: What cannot wait.
+        tuner: Tries settings.
     """
 
     def __init__(self, config: Config, synthesizer: Synthesizer, wall_clock: Callable[[], float] = time.time) -> None:
@@ -63,6 +68,8 @@ class Telemetry:
             wall_clock=wall_clock,
         )
         self.add_observer(self.alerts.observe)
+        self.tuner = RealTimeOptimizer(config, synthesizer, wall_clock)
+        self.add_observer(self.tuner.observe)
         if config.telemetry.enabled:
             synthesizer.add_listener(self.observe)
 
@@ -88,10 +95,22 @@ class Telemetry:
             "store": self.store.status() if self._config.telemetry.enabled else None,
             "performance": None if self.summaries.last is None else self.summaries.last.as_dict(),
             "alerts": self.alerts.status() if self._config.telemetry.enabled else None,
-            "tuner": None,
+            "tuner": telling.as_dict(self.tuner.status()),
             "schedule": None,
             "spans": None if self.spans is None else asdict(self.spans.status()),
         }
+
+    async def context(self) -> Context:
+        """What there is to go by for recommendations."""
+        reports = await asyncio.to_thread(self._synthesizer.engine_reports)
+        told = {name: report for name, report in reports.items() if report is not None}
+        return context_of(self._config, self._synthesizer, told)
+
+    async def investigate(self, window_s: float) -> tuple[Investigation, bool]:
+        """Why requests of the last `window_s` seconds missed the target; whether every request was looked at."""
+        rows = await self.store.recent(MAX_ROWS + 1, since=self._wall_clock() - window_s, origin="client")
+        target_ms, context = self._config.telemetry.ttfa_target_ms, await self.context()
+        return await asyncio.to_thread(investigate, rows[:MAX_ROWS], target_ms, context), len(rows) <= MAX_ROWS
 
     async def start(self) -> None:
         """Open what is kept on disk and begin what runs beside the server.
@@ -102,12 +121,14 @@ class Telemetry:
         if self._config.telemetry.enabled:
             self.store.open()
             await self.alerts.start()
+        await self.tuner.start(state_place(self._config) / "tuner")
         if endpoint := self._config.telemetry.otlp_endpoint:
             self.spans = Spans(await asyncio.to_thread(otlp_exporter, endpoint), endpoint)
             self._synthesizer.add_listener(self.spans.observe)
 
     async def close(self) -> None:
         """Stop, and write what is not written yet."""
+        await self.tuner.close()
         await self.alerts.close()
         if self.spans is not None:
             await asyncio.to_thread(self.spans.close)

@@ -195,7 +195,7 @@ class Experiment:
             counts,
             failed=counts.failed + is_failed(answer),
             stalled=counts.stalled + is_stalled(answer),
-            left=counts.left + (answer.outcome == "cancelled" and answer.ttfa_ms is None),
+            left=counts.left + has_left(answer),
         )
         self.harm = self.harm or harm(self._counts)
 
@@ -229,6 +229,11 @@ def is_failed(answer: Measurement) -> bool:
 def is_stalled(answer: Measurement) -> bool:
     """Whether a listener who plays at once hears a gap."""
     return answer.preroll_ms is not None and answer.preroll_ms > STALL_MS
+
+
+def has_left(answer: Measurement) -> bool:
+    """Whether a listener went before the first audio."""
+    return answer.origin == "client" and answer.outcome == "cancelled" and answer.ttfa_ms is None
 
 
 def _values(answer: Measurement) -> dict[Metric, float]:

@@ -21,8 +21,9 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any, Literal
 
-from firstaudio.stats.paired import bootstrap_rounds, hodges_lehmann, signed_rank_p
+from firstaudio.stats.paired import bootstrap_rounds, hodges_lehmann
 from firstaudio.telemetry.tuner.knobs import Metric
+from firstaudio.telemetry.tuner.signed_rank import signed_rank_p
 
 Name = Literal["better", "worse", "harmful", "equivalent", "inconclusive"]
 Arm = Literal["a", "b"]
@@ -93,6 +94,13 @@ class Comparison:
     confidence: float | None = None
     p: float | None = None
 
+    def as_dict(self) -> dict[str, Any]:
+        """Its fields, for JSON: what is not finite is not known."""
+        return {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in asdict(self).items()
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -115,8 +123,8 @@ class Verdict:
     def evidence(self) -> dict[str, Any]:
         """All numbers, for JSON."""
         return {
-            "target": None if self.target is None else asdict(self.target),
-            "guards": [asdict(guard) for guard in self.guards],
+            "target": None if self.target is None else self.target.as_dict(),
+            "guards": [guard.as_dict() for guard in self.guards],
             "counts": {arm: asdict(counts) for arm, counts in self.counts.items()},
         }
 
