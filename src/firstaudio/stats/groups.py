@@ -75,8 +75,7 @@ def difference_of_shares(
 
 
 def _student_t(freedom: float) -> float:
-    """Student's t at 97.5 %, from the normal quantile; within 0.2 % from 5 degrees of freedom on, the fewest of two
-    groups of `MIN_GROUP`.
+    """Student's t at 97.5 %, from the normal quantile; within 0.2 % from 5 degrees of freedom on.
 
     Source: M. Abramowitz and I. A. Stegun, Handbook of Mathematical Functions (1964), 26.7.5.
     """
