@@ -72,11 +72,11 @@ class View:
         snapshot = await self.snapshot()
         return (await asyncio.to_thread(snapshot.model_dump_json)).encode()
 
-    async def _reports(self) -> Mapping[str, Mapping[str, Any]]:
+    async def _reports(self) -> Mapping[str, Mapping[str, Any] | None]:
         """What the engines tell of themselves; they may have to wait for something, so not on the loop."""
-        return await asyncio.to_thread(getattr(self._synthesizer, "engine_reports", dict))
+        return await asyncio.to_thread(self._synthesizer.engine_reports)
 
-    def _now(self, reports: Mapping[str, Mapping[str, Any]], reach_s: float) -> DashboardSnapshot:
+    def _now(self, reports: Mapping[str, Mapping[str, Any] | None], reach_s: float) -> DashboardSnapshot:
         """What only the event loop may look at."""
         readiness, streams = self._synthesizer.readiness, self._synthesizer.snapshot()
         return DashboardSnapshot(
@@ -98,7 +98,7 @@ class View:
             sections=self._telemetry.status(),
         )
 
-    def _engines(self, reports: Mapping[str, Mapping[str, Any]]) -> list[EngineNow]:
+    def _engines(self, reports: Mapping[str, Mapping[str, Any] | None]) -> list[EngineNow]:
         lanes = self._synthesizer.statistics()
         return [
             EngineNow(
