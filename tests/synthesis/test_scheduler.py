@@ -288,8 +288,8 @@ async def test_steps_that_bring_no_audio_count_as_work_for_the_next_that_does(sc
     class EverySecond(FakeWork):
         def step(self, lead_s, crowded):
             clock.now += NS_PER_S // 40
-            chunks, done, remaining_s = super().step(lead_s, crowded)
-            return StepResult(chunks if self.num_done % 2 == 0 else [], done, remaining_s)
+            result = super().step(lead_s, crowded)
+            return result if self.num_done % 2 == 0 else result._replace(chunks=[])
 
     await read(one.open(EverySecond("a", [], steps=100, audio_s=0.2), 10.0))
     assert one.statistics().rtf == pytest.approx(0.25)

@@ -50,6 +50,20 @@ class StepResult(NamedTuple):
     is_own_work: bool = True
 
 
+class Backlog(NamedTuple):
+    """What a new stream would find before it, in predicted seconds of work.
+
+    Attributes:
+        num_lanes: Steps that run at the same time.
+        running_s: What is left of each step that runs.
+        waiting_s: What each stream needs that goes before the new one, in order.
+    """
+
+    num_lanes: int
+    running_s: list[float]
+    waiting_s: list[float]
+
+
 class Work(Protocol):
     """One utterance, as the scheduler sees it."""
 
@@ -166,6 +180,7 @@ class ScheduledStream:
         self.unread_s = 0.0
         self.work_s = 0.0  # time on lanes since audio came last
         self.is_own_work = True  # all of it
+        self.step_began_ns = 0
         self._unread: deque[Chunk] = deque()
         self._waiter: asyncio.Future[None] | None = None
 
@@ -335,6 +350,20 @@ class StepScheduler:
             first_step_s=self._first_step_s,
         )
 
+    def backlog(self, streaming: StreamingConfig) -> Backlog:
+        """What a stream with these targets would find before it, if it came now."""
+        now = self._clock()
+        deadline_ns = now + streaming.first_chunk_target_ms * NS_PER_MS
+        running_s: list[float] = []
+        waiting: list[tuple[float, float]] = []
+        for stream in self._streams:
+            if stream.state == "running":
+                elapsed_s = (now - stream.step_began_ns) / NS_PER_S
+                running_s.append(max(0.0, self._work_before_s(stream, deadline_ns) - elapsed_s))
+            elif stream.state == "ready" and not stream.ended and (due_ns := self.deadline_ns(stream)) <= deadline_ns:
+                waiting.append((due_ns, self._work_before_s(stream, deadline_ns)))
+        return Backlog(self._num_lanes, running_s, [work_s for _, work_s in sorted(waiting)])
+
     def figures(self, stream: ScheduledStream) -> StreamFigures:
         """How one of its streams stands at this moment."""
         now = self._clock()
@@ -384,8 +413,8 @@ class StepScheduler:
                 continue
             self._free_lanes -= 1
             self._peak_busy_lanes = max(self._peak_busy_lanes, self._num_lanes - self._free_lanes)
-            stream.state = "running"
-            self._lanes.submit(self._run_step, stream, self._lead_s(stream, self._clock()), bool(self._ready))
+            stream.state, stream.step_began_ns = "running", self._clock()
+            self._lanes.submit(self._run_step, stream, self._lead_s(stream, stream.step_began_ns), bool(self._ready))
 
     def _step_ended(self, stream: ScheduledStream, result: StepResult | Exception, took_ns: int) -> None:
         self._free_lanes += 1
@@ -445,6 +474,13 @@ class StepScheduler:
             "retry after the time in the Retry-After header, or run another server",
             retry_after_s=min(30, max(1, math.ceil(soonest_s))),
         )
+
+    def _work_before_s(self, stream: ScheduledStream, deadline_ns: float) -> float:
+        """Work on a stream until its next chunk is wanted no sooner than `deadline_ns`; at least a step of it."""
+        if not stream.is_heard:
+            return max(0.0, self._first_step_s - stream.work_s)
+        behind_s = max(0.0, deadline_ns - self.deadline_ns(stream)) / NS_PER_S
+        return self._rtf * min(stream.remaining_s, max(behind_s, stream.streaming.min_chunk_size_ms / 1000))
 
     def _demand(self, stream: ScheduledStream, now: int) -> Demand:
         if stream.playback.deadline_ns is None:

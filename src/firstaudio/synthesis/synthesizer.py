@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -22,7 +22,9 @@ from firstaudio.errors import (
     NotReadyError,
     RequestError,
 )
+from firstaudio.synthesis.cache import BYTES_PER_MB, PhraseCache, opening_key
 from firstaudio.synthesis.casting import DEFAULT_MODEL_NAMES, Casting, cast
+from firstaudio.synthesis.prediction import Prediction, Predictor
 from firstaudio.synthesis.roster import EngineStatus, Entry, Priority, Roster, failure_message
 from firstaudio.synthesis.scheduler import ScheduledStream, SchedulerStatistics, StreamFigures
 from firstaudio.synthesis.utterance import MAX_SPEED, MIN_SPEED, Utterance
@@ -86,6 +88,7 @@ class SpeechStream:
         language: BCP-47 tag.
         sample_rate: In Hz, of every chunk.
         failed: Engines that have failed on this utterance, with the error's code.
+        prediction: What was known of it before any work.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class SpeechStream:
         trace: Trace,
         casting: Casting,
         sample_rate: int,
+        prediction: Prediction,
         on_end: Callable[[SpeechStream], None],
         on_failure: Callable[[SpeechStream], bool],
     ) -> None:
@@ -104,6 +108,7 @@ class SpeechStream:
         self._held = False
         self.asked, self.streaming, self.trace, self.sample_rate = asked, streaming, trace, sample_rate
         self.failed: dict[str, str] = {}
+        self.prediction = prediction
         self._take(chunks, casting)
 
     def __aiter__(self) -> AsyncIterator[Chunk]:
@@ -149,7 +154,7 @@ class SpeechStream:
         """Go on with another engine; nothing has been heard of the one before."""
         self._past.append(self._chunks)
         self._circuit.ended(self, completed=False)
-        self.trace.num_segments, self.trace.runtime, self.trace.decode = 0, "", ""
+        self.trace.num_segments, self.trace.runtime, self.trace.decode, self.trace.warmth = 0, "", "", "warm"
         self._take(chunks, casting)
 
     async def aclose(self) -> None:
@@ -231,6 +236,8 @@ class Synthesizer:
     Attributes:
         streaming: How utterances are cut and paced from now on; at first as configured.
         assign: Gives each new utterance its own, and may note in the trace why; at first it gives `streaming`.
+        cache: Audio of first segments, and segments that several streams listen to.
+        predictor: What it says of TTFA before any work, and how far off it was.
     """
 
     def __init__(
@@ -247,10 +254,19 @@ class Synthesizer:
         self._listeners: list[Callable[[Trace], None]] = []
         self.streaming = config.streaming
         self.assign: Callable[[Utterance, Trace], StreamingConfig] = lambda _utterance, _trace: self.streaming
+        self.cache = PhraseCache(round(config.cache.max_mb * BYTES_PER_MB), share_running=config.cache.share_running)
+        self.predictor = Predictor()
         self._phase: Phase = "starting"
+        self._is_warming = False
         self._failure = ""
 
-    async def start(self, *, check_default_voice: bool = True, wait_for_all: bool = False) -> None:
+    async def start(
+        self,
+        *,
+        check_default_voice: bool = True,
+        wait_for_all: bool = False,
+        warm_up: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         """Start every engine, all at the same time; returns when requests can be served.
 
         That is when all are ready; with `engine.failover` on, when the first one is. The others go on starting, and new
@@ -261,6 +277,8 @@ class Synthesizer:
                 nobody will ask for it.
             wait_for_all: Whether to return only when every engine is ready or has failed, for a process that speaks
                 once and would never see a late engine.
+            warm_up: Done when engines are ready and before anybody else may speak; streams whose trace says "warmup"
+                are served while it runs. What it raises fails the start.
 
         Raises:
             EngineError: An engine cannot start; with `engine.failover` on, no engine can.
@@ -275,6 +293,8 @@ class Synthesizer:
             await self._wait_for_engines(needs_all=not failover, wait_for_all=wait_for_all)
             if check_default_voice and (lack := self._lack_of_default_voice()):
                 raise ConfigError(lack)
+            if warm_up is not None:
+                await self._warm(warm_up)
         except Exception as error:
             self._failure = self._reason(error)
             self._set_phase("failed")
@@ -285,6 +305,10 @@ class Synthesizer:
         """Wait until no engine is starting any more."""
         if self._starting:
             await asyncio.wait(self._starting)
+
+    async def idle(self) -> None:
+        """Wait until no stream runs."""
+        await self._idle.wait()
 
     async def close(self, drain_s: float = 0.0) -> None:
         """Refuse new streams, let running ones finish for `drain_s` seconds, cancel the rest, stop the engines."""
@@ -306,7 +330,7 @@ class Synthesizer:
     def readiness(self) -> Readiness:
         """Whether `stream` may be called, and how far the start has come."""
         messages = {
-            "starting": str(self._roster) if self._starting else "not started",
+            "starting": self._starting_message,
             "ready": str(self._roster),
             "failed": self._failure,
             "draining": "shutting down",
@@ -368,18 +392,21 @@ class Synthesizer:
         trace.num_characters, trace.speed = len(utterance.text), utterance.speed
         trace.text_class, trace.num_ahead = text_class(utterance.text), len(self._streams)
         try:
-            self._check(utterance)
+            self._check(utterance, trace)
             casting = cast(utterance, self._roster, self._config)
             trace.engine, trace.voice = casting.entry.name, casting.utterance.voice or ""
             native_rate = casting.entry.engine.info.sample_rate
             rate = native_rate if output_rate is None else output_rate(native_rate)
             streaming = self.assign(utterance, trace)
+            prediction = self._predict(casting, streaming, trace)
             chunks = self._open(casting, streaming, trace, rate, trace.accepted_ns)
         except RequestError as error:
             trace.finish("refused", error.message)
             self._tell(trace)
             raise
-        stream = SpeechStream(utterance, streaming, chunks, trace, casting, rate, self._on_end, self._fail_over)
+        stream = SpeechStream(
+            utterance, streaming, chunks, trace, casting, rate, prediction, self._on_end, self._fail_over
+        )
         self._streams.add(stream)
         self._idle.clear()
         return stream
@@ -401,6 +428,20 @@ class Synthesizer:
         errors = [entry.error for entry in self._roster if entry.error is not None]
         if not self._roster.ready():
             raise errors[0]
+
+    async def _warm(self, warm_up: Callable[[], Awaitable[None]]) -> None:
+        self._is_warming = True
+        try:
+            await warm_up()
+        finally:
+            self._is_warming = False
+
+    @property
+    def _starting_message(self) -> str:
+        """What the start is at."""
+        if self._is_warming:
+            return "warming up"
+        return str(self._roster) if self._starting else "not started"
 
     def _late(self, task: asyncio.Task[None]) -> None:
         """An engine has come to the end of its start while others serve."""
@@ -438,14 +479,24 @@ class Synthesizer:
 
     # Streams.
 
-    def _check(self, utterance: Utterance) -> None:
+    def _check(self, utterance: Utterance, trace: Trace) -> None:
         """Raise RequestError for what no engine could speak, or not now."""
-        if self._phase != "ready":
+        may_warm = self._phase == "starting" and self._is_warming and trace.origin == "warmup"
+        if self._phase != "ready" and not may_warm:
             raise NotReadyError(f"the server is {self._phase}: {self.readiness.message}; try again shortly")
         if not utterance.text.strip():
             raise EmptyTextError("the text is empty; send at least one word", param="input")
         if not MIN_SPEED <= utterance.speed <= MAX_SPEED:
             raise RequestError(f"speed must be {MIN_SPEED} to {MAX_SPEED}, got {utterance.speed:g}", param="speed")
+
+    def _predict(self, casting: Casting, streaming: StreamingConfig, trace: Trace) -> Prediction:
+        """What its TTFA will be; also noted in the trace."""
+        entry, utterance = casting.entry, casting.utterance
+        is_cached = not utterance.fresh and self.cache.expects(opening_key(entry.engine, utterance))
+        backlog = entry.scheduler.backlog(streaming)
+        prediction = self.predictor.predict(utterance, entry.engine.info, trace, backlog, is_cached=is_cached)
+        trace.predicted_ttfa_ms = prediction.ttfa_ms
+        return prediction
 
     def _open(
         self, casting: Casting, streaming: StreamingConfig, trace: Trace, rate: int, waiting_since_ns: int
@@ -460,6 +511,7 @@ class Synthesizer:
             trace,
             rate,
             waiting_since_ns=waiting_since_ns,
+            cache=self.cache,
         )
         return entry.scheduler.open(work, work.remaining_s(), streaming)
 
@@ -481,6 +533,7 @@ class Synthesizer:
         self._streams.discard(stream)
         if not self._streams:
             self._idle.set()
+        self.predictor.observe(stream.prediction, stream.trace)
         self._tell(stream.trace)
 
     def _tell(self, trace: Trace) -> None:

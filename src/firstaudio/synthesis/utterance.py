@@ -23,6 +23,8 @@ class Utterance:
         decode: "windowed" sends audio from within a segment, "whole" only whole segments; "auto" leaves it to the
             engine and the configuration.
         word_marks: Whether an engine without word times will not do.
+        fresh: Whether every segment is made for this utterance alone, as if nobody had asked for it before; nothing of
+            it is kept.
         request_id: Goes through logs and traces.
     """
 
@@ -34,4 +36,5 @@ class Utterance:
     engine: str | None = None
     decode: Decode = "auto"
     word_marks: bool = False
+    fresh: bool = False
     request_id: str = ""

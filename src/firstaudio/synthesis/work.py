@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 from firstaudio.audio.chunk import Chunk
 from firstaudio.audio.rechunk import Rechunker
@@ -16,6 +15,7 @@ from firstaudio.clock import NS_PER_MS, NS_PER_S, Clock, now_ns
 from firstaudio.config import StreamingConfig
 from firstaudio.engines.base import Engine, EngineInfo, SpeakRequest
 from firstaudio.errors import EmptyTextError, EngineError
+from firstaudio.synthesis.cache import PhraseCache, Recorded, Replay, opening_key, segment_key
 from firstaudio.synthesis.scheduler import StepResult
 from firstaudio.synthesis.utterance import Utterance
 from firstaudio.text.plan import CostModel, SpeechRate, pause_s, plan_budget
@@ -38,12 +38,14 @@ class EngineFigures:
     Attributes:
         cost: Work for a whole segment.
         startup: Work until the first chunk of a segment that is not given whole; None for an engine that expects none.
+        has_spoken: Whether it has given any audio yet.
     """
 
     def __init__(self, info: EngineInfo) -> None:
         self.cost = CostModel(info.expected_rtf)
         has_startup = info.expected_startup_s > 0 or info.expected_startup_rtf > 0
         self.startup = CostModel(info.expected_startup_rtf, info.expected_startup_s) if has_startup else None
+        self.has_spoken = False
         self._rates: dict[str, SpeechRate] = {}
 
     def rate(self, voice: str) -> SpeechRate:
@@ -63,6 +65,7 @@ class UtteranceWork:
         output_rate: Sample rate of the chunks that come out, in Hz.
         clock: Monotonic ns.
         waiting_since_ns: When it began to wait for a lane; None: when the request was accepted.
+        cache: Audio that is there already or is being made for others; None: there is none.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class UtteranceWork:
         output_rate: int,
         clock: Clock = now_ns,
         waiting_since_ns: int | None = None,
+        cache: PhraseCache | None = None,
     ) -> None:
         assert utterance.voice is not None
         assert utterance.language is not None
@@ -87,10 +91,12 @@ class UtteranceWork:
         self._segmenter.feed(utterance.text)
         self._segmenter.finish()
         self._segment: Segment | None = None
-        self._chunks: Iterator[Chunk] | None = None
+        self._cache = cache or PhraseCache(0, share_running=False)
+        self._replay: Replay | None = None
+        self._chunks: Iterator[Recorded] | None = None  # of the replay
         self._attempt = 0
         self._segment_audio_s = self._segment_work_s = 0.0
-        self._prepared: Any = None
+        self._decode = ""  # how the segment was decoded
         self._prepare_s = 0.0
         self._startup_s: float | None = None  # of the segment, once its first chunk is there
         self._pause_s: float | None = None
@@ -114,6 +120,7 @@ class UtteranceWork:
         begin_ns = self._clock()
         if self._trace.first_chunk_ns is None:
             self._trace.took("queue", self._waiting_since_ns, begin_ns)
+        self._is_own_work = True
         new: list[Chunk] = []
         done = False
         while not (done or self._is_enough(new, begin_ns)):
@@ -134,13 +141,13 @@ class UtteranceWork:
                 param="input",
             )
         self._waiting_since_ns = self._clock()
-        return StepResult(made, done, self.remaining_s())
+        return StepResult(made, done, self.remaining_s(), self._is_own_work)
 
     def close(self) -> None:
-        """Cancel the engine's iterator."""
-        if isinstance(self._chunks, Generator):
-            self._chunks.close()
-        self._chunks = None
+        """Leave the segment; cancels the engine's iterator where nobody else listens to it."""
+        replay, self._replay, self._chunks = self._replay, None, None
+        if replay is not None:
+            replay.close()
 
     def _is_enough(self, new: list[Chunk], begin_ns: int) -> bool:
         """Whether the step should end: as early as may be at first, then when a chunk on the wire is full."""
@@ -182,7 +189,7 @@ class UtteranceWork:
         """Give the segment to the engine; with whole segments asked for, also take all its audio."""
         assert self._segment is not None
         self._segment_audio_s = self._segment_work_s = 0.0
-        self._startup_s = None
+        self._startup_s, self._decode = None, ""
         request = SpeakRequest(
             self._segment.text,
             self._voice,
@@ -193,48 +200,62 @@ class UtteranceWork:
             decode=self._utterance.decode,
         )
         begin_ns = self._clock()
+        replay = self._listen(self._segment)
         try:
-            with self._trace.stage("phonemize"):
-                self._prepared = self._engine.prepare(request)
-            self._chunks = self._engine.steps(self._prepared)
+            replay.begin(self._engine, request)
         except EngineError as error:
             self._retry_or_raise(error)
         else:
             self._prepare_s = (self._clock() - begin_ns) / NS_PER_S
 
+    def _listen(self, segment: Segment) -> Replay:
+        """The segment's audio: kept from earlier, being made for another stream, or yet to be made."""
+        key = segment_key(self._engine, self._utterance, segment.text)
+        is_first, fresh = segment.index == 0, self._utterance.fresh
+        self._chunks = self._replay = replay = self._cache.open(key, self._trace, is_first=is_first, fresh=fresh)
+        if replay.was_kept:
+            self._trace.warmth = "cached"
+        return replay
+
     def _advance(self) -> list[Chunk]:
         """One engine step of the current segment."""
-        assert self._chunks is not None
         try:
-            with self._trace.stage("model_inference"):
-                chunk = self._next_chunk()
+            recorded = self._next_chunk()
         except EngineError as error:
             self._retry_or_raise(error)
             return []
         with self._trace.stage("audio_conversion"):
-            if chunk is None:
+            if recorded is None:
                 self._end_segment()
                 return []
-            self._segment_audio_s += chunk.duration_s
-            return self._convert(self._stitcher.push(self._in_utterance(chunk)))
+            self._segment_audio_s += recorded.chunk.duration_s
+            return self._convert(self._stitcher.push(self._in_utterance(recorded.chunk)))
 
-    def _next_chunk(self) -> Chunk | None:
-        """The engine's next chunk, None at the end of the segment; all of them at once if segments go whole."""
+    def _next_chunk(self) -> Recorded | None:
+        """The segment's next chunk, None at its end; all of them at once if segments go whole."""
+        replay = self._replay
+        assert replay is not None
         assert self._chunks is not None
         begin_ns = self._clock()
-        if self._whole and isinstance(self._chunks, Generator):
-            self._chunks = iter(list(self._chunks))
-        chunk = next(self._chunks, None)
+        if self._whole and self._chunks is replay:
+            self._chunks = iter(list(replay))
+        recorded = next(self._chunks, None)
         self._segment_work_s += (self._clock() - begin_ns) / NS_PER_S
+        self._is_own_work &= replay.is_own
         if self._startup_s is None:
             self._startup_s = self._prepare_s + self._segment_work_s
-        self._trace.ran(getattr(self._prepared, "runtime", ""), self._decode_ran())
-        return chunk
+            self._note_warmth(replay)
+        if recorded is not None:
+            self._decode = recorded.decode or ("whole" if self._whole else "")
+            self._trace.ran(recorded.runtime, self._decode)
+        return recorded
 
-    def _decode_ran(self) -> str:
-        """How the segment was decoded, by the engine's own word where it has one."""
-        decode: str = getattr(self._prepared, "decode", "")
-        return decode or ("whole" if self._whole else "")
+    def _note_warmth(self, replay: Replay) -> None:
+        """Whether the first audio was made by an engine that had to load something, or had never spoken."""
+        assert self._segment is not None
+        if self._segment.index == 0 and not replay.was_kept and (replay.is_cold or not self._figures.has_spoken):
+            self._trace.warmth = "cold"
+        self._figures.has_spoken = True
 
     def _retry_or_raise(self, error: EngineError) -> None:
         """Start the segment once more, where that can help and none of its audio is on its way."""
@@ -250,13 +271,22 @@ class UtteranceWork:
         """Learn from the segment, and note the pause that its end asks for."""
         segment = self._segment
         assert segment is not None
-        self._chunks = None
+        replay = self._replay
+        assert replay is not None
+        if replay.is_own and not replay.is_cold:
+            self._learn(segment)
+        if segment.index == 0 and not self._utterance.fresh:
+            self._cache.note_opening(opening_key(self._engine, self._utterance), replay.key)
+        self.close()
         self._spoken_chars = segment.original_span(0, len(segment.text))[1]
+        self._pause_s = pause_s(segment.kind, self._utterance.speed)
+
+    def _learn(self, segment: Segment) -> None:
+        """Keep what this segment tells of the voice and the engine."""
         self._rate.observe(segment.text, self._segment_audio_s, self._utterance.speed)
         self._figures.cost.observe(self._segment_audio_s, self._segment_work_s)
-        if self._figures.startup and self._startup_s is not None and self._decode_ran() != "whole":
+        if self._figures.startup and self._startup_s is not None and self._decode != "whole":
             self._figures.startup.observe(self._segment_audio_s, self._startup_s)
-        self._pause_s = pause_s(segment.kind, self._utterance.speed)
 
     # Audio.
 
