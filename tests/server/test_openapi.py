@@ -21,7 +21,7 @@ def test_every_path_is_documented(document: dict[str, Any]):
     expected = {"/", "/health", "/ready", "/v1/audio/speech", "/v1/audio/voices"}
     expected |= {"/v1/models", "/v1/models/{model}", "/v1/capabilities", "/metrics"}
     expected |= {"/status", "/session-status", "/startup-progress"}
-    expected |= {"/dashboard/snapshot", "/ttfa-measurements", "/ttfa-performance"}
+    expected |= {"/dashboard/snapshot", "/ttfa-measurements", "/ttfa-performance", "/ttfa-performance/investigation"}
     assert set(document["paths"]) == expected
 
 

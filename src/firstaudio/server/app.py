@@ -13,7 +13,17 @@ from firstaudio.config import Config, load
 from firstaudio.engines.base import Engine
 from firstaudio.server import openapi, problems
 from firstaudio.server.middleware import ApiKeys, Cors, RequestContext
-from firstaudio.server.routes import catalogue, dashboard, health, metrics, optimization, performance, speech, status
+from firstaudio.server.routes import (
+    catalogue,
+    dashboard,
+    health,
+    investigation,
+    metrics,
+    optimization,
+    performance,
+    speech,
+    status,
+)
 from firstaudio.server.service import Service
 from firstaudio.synthesis.synthesizer import Synthesizer
 
@@ -57,7 +67,7 @@ def create_app(config: Config | None = None, engines: Mapping[str, Engine] | Non
     app.state.config = config
     problems.install(app)
     openapi.install(app, config.server)
-    for routes in (speech, catalogue, health, metrics, dashboard, performance, status, optimization):
+    for routes in (speech, catalogue, health, metrics, dashboard, performance, investigation, status, optimization):
         app.include_router(routes.router)
     _surround(app, config)
     return app
