@@ -46,6 +46,7 @@ class Prepared:
         request: What was asked.
         runs: Its tokens.
         windowed: Whether it is decoded in windows.
+        cold: Whether the model had been let go, and is loaded for this segment.
         runtime: What made the latest part of its audio; empty before the first.
         decode: "windowed" or "whole".
     """
@@ -53,6 +54,7 @@ class Prepared:
     request: SpeakRequest
     runs: list[Run]
     windowed: bool
+    cold: bool = False
     runtime: str = ""
     decode: str = field(init=False)
 
@@ -114,9 +116,8 @@ class KokoroEngine:
         self._progress = (0.1, "starting what pronounces")
         self._tokens.start()
         self._progress = (0.2, "loading the model; the first time it is cut and measured")
-        self._keeper = Keeper(lambda: load_model(self._config, files), self._config.kokoro.unload_after_s)
+        self._keeper = Keeper(lambda: self._load(files), self._config.kokoro.unload_after_s)
         with self._keeper.use() as loaded:
-            self._choices = loaded.choices
             self._unmeasured = self._without_windows(loaded)
         windowed = loaded.choices.decode == "windowed" and len(self._unmeasured) < len(self._own_voices())
         self._progress = (0.8, "warming up")
@@ -130,10 +131,24 @@ class KokoroEngine:
             word_timing=knows_words,
             pitch_range=None,
             expected_rtf=figures.rtf,
-            description=f"Kokoro ({files.model.name}) on {', '.join(self._choices.runtimes)}, {self._choices.decode}",
+            description=f"Kokoro ({files.model.name}) on {', '.join(loaded.choices.runtimes)}, {loaded.choices.decode}",
             expected_startup_s=figures.startup_s,
             expected_startup_rtf=figures.startup_rtf,
         )
+
+    def _load(self, files: ModelFiles) -> Loaded:
+        """The model, and what was chosen for it this time."""
+        loaded = load_model(self._config, files)
+        self._choices = loaded.choices
+        return loaded
+
+    @property
+    def identity(self) -> str:
+        """Changes when the same request comes to sound different; see `Engine`."""
+        if self._files is None or self._choices is None:
+            return ""
+        choices = self._choices
+        return " ".join((str(self._files.model), str(self._files.voices), choices.decode, *choices.runtimes))
 
     def progress(self) -> tuple[float, str]:
         """How far `start` has come, 0..1, and what it is doing."""
@@ -151,11 +166,13 @@ class KokoroEngine:
 
     def prepare(self, request: SpeakRequest) -> Prepared:
         """Phonemes and tokens. Raises EngineError, and RequestError for windows that this voice cannot have."""
+        assert self._keeper is not None, "start the engine first"
         try:
             runs = self._tokens.runs(request.text, request.language)
         except UnknownLanguageError as error:
             raise EngineError(error.message) from error
-        return Prepared(request, runs, self._is_windowed(request))
+        is_cold = self._keeper.peek() is None
+        return Prepared(request, runs, self._is_windowed(request), is_cold)
 
     def steps(self, prepared: Prepared) -> Iterator[Chunk]:
         """A chunk a window, or a run; word marks in segment coordinates where durations are known."""
@@ -239,16 +256,16 @@ class KokoroEngine:
     def _is_windowed(self, request: SpeakRequest) -> bool:
         """What was asked for, else what is configured; whole for a voice that nobody has measured."""
         assert self._keeper is not None, "start the engine first"
-        assert self._choices is not None
-        asked = request.decode if request.decode != "auto" else self._choices.decode
-        if asked == "whole":
-            return False
         with self._keeper.use() as loaded:
+            choices = loaded.choices
+            asked = request.decode if request.decode != "auto" else choices.decode
+            if asked == "whole":
+                return False
             if loaded.model.knows(request.voice):
                 return True
-        if request.decode == "windowed" and self._choices.cut_problem:
+        if request.decode == "windowed" and choices.cut_problem:
             raise RequestError(
-                f"nothing can be decoded in windows: the model cannot be cut: {self._choices.cut_problem}; "
+                f"nothing can be decoded in windows: the model cannot be cut: {choices.cut_problem}; "
                 "ask for decode auto or whole",
                 param="decode",
             )
