@@ -20,7 +20,7 @@ import pytest
 
 from firstaudio.engines.kokoro import pieces as module
 from firstaudio.engines.kokoro.disk import LOCKS_FOLDER, locked, sha256_of
-from firstaudio.engines.kokoro.pieces import MANIFEST, NAMES, NormParameters, pieces_of
+from firstaudio.engines.kokoro.pieces import MANIFEST, NAMES, NormParameters, cached_pieces, pieces_of
 from firstaudio.engines.kokoro.surgery.graph import AnchorError
 from firstaudio.errors import ConfigError
 
@@ -117,6 +117,28 @@ def test_a_truncated_piece_is_made_again_and_said(
     assert "are not whole and have to be made again" in caplog.text
 
 
+def test_what_was_found_out_of_a_model_outlives_a_damaged_piece(folder: Path, tools: SimpleNamespace):
+    pieces = pieces_of(tools.MODEL, folder)
+    (pieces.folder / "statistics").mkdir()
+    (pieces.folder / "statistics" / "af_heart.npy").write_bytes(b"numbers")
+    (pieces.folder / "fidelity.json").write_text("{}")
+    pieces.path("window").write_bytes(b"")
+    assert pieces_of(tools.MODEL, folder).path("window").stat().st_size > 1000
+    assert (pieces.folder / "statistics" / "af_heart.npy").read_bytes() == b"numbers"
+    assert (pieces.folder / "fidelity.json").read_text() == "{}"
+
+
+def test_pieces_that_are_there_can_be_had_without_making_any(
+    folder: Path, cuts: list[Path], tools: SimpleNamespace, tmp_path: Path
+):
+    assert cached_pieces(tools.MODEL, tmp_path / "nowhere") is None
+    assert cached_pieces(tools.VOICES, folder) is None
+    found = cached_pieces(tools.MODEL, folder)
+    assert found is not None
+    assert found.folder == pieces_of(tools.MODEL, folder).folder
+    assert cuts == []
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"{", b"[]", b"null", b"{}", b"\xff\xfe", b'{"files": 3}', b'{"files": {}}', b'{"files": ["a"]}'],
@@ -190,7 +212,7 @@ def test_a_disk_that_fills_at_the_manifest_leaves_nothing(
 
 
 def test_where_nothing_can_be_written_a_folder_of_this_process_is_used_and_said(
-    tmp_path: Path, tools: SimpleNamespace, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, tools: SimpleNamespace, caplog: pytest.LogCaptureFixture, cuts: list[Path]
 ):
     place = tmp_path / "pieces"
     place.write_bytes(b"a file where the folder should be")
@@ -198,7 +220,9 @@ def test_where_nothing_can_be_written_a_folder_of_this_process_is_used_and_said(
     try:
         assert tmp_path not in found.folder.parents
         assert all(found.path(name).is_file() for name in NAMES)
-        assert "the model is cut for this process only; set model.folder" in caplog.text
+        assert pieces_of(tools.MODEL, place).folder == found.folder
+        assert len(cuts) == 1
+        assert caplog.text.count("the model is cut for this process only; set model.folder") == 1
         assert place.is_file()
     finally:
         shutil.rmtree(found.folder.parent)

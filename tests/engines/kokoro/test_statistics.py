@@ -69,6 +69,12 @@ def test_a_voice_that_is_measured_again_changes_its_blends(table: StatisticsTabl
     assert table.get("af_heart")[0, 0] == 2.0
 
 
+def test_blends_leave_nothing_in_memory(table: StatisticsTable):
+    for share in range(1, 50):
+        table.get(f"af_heart({share})+af_bella(1)")
+    assert set(table._known) == {"af_heart", "af_bella"}
+
+
 def test_a_voice_that_is_measured_later_becomes_known(table: StatisticsTable, tmp_path: Path):
     assert not table.has("af_sky")
     StatisticsTable(tmp_path, NUM_CHANNELS).put("af_sky", rows(1.0))

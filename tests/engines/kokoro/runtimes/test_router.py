@@ -61,6 +61,18 @@ def test_a_session_that_fails_what_another_can_do_is_retired_and_the_step_is_not
     assert (second.num_runs, second.num_failures, second.retired) == (3, 0, None)
 
 
+def test_what_a_driver_raises_on_its_own_is_a_failure_of_its_session(fakes, caplog):
+    class Odd(fakes.Session):
+        def run(self, inputs):
+            raise OSError("the device went away")
+
+    router = Router([routed("odd", Odd(), 1.0), routed("good", fakes.Session(), 9.0)])
+
+    assert router.run(step(1), 10, fakes.is_valid)[1] == "good"
+    assert "the device went away" in router.statistics()[0].retired.reason
+    assert "session odd failed unexpectedly" in caplog.text
+
+
 def test_a_session_that_goes_silent_later_is_found(fakes):
     bad = fakes.Session(faults={2: "silent"})
     router = Router([routed("bad", bad, 1.0), routed("good", fakes.Session(), 9.0)], fakes.Clock())
