@@ -53,6 +53,7 @@ class ServerConfig:
         30.0
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Help("log level")] = "info"
+    log_format: Annotated[Literal["text", "json"], Help("lines for people, or one JSON object a line")] = "text"
 
 
 @dataclass(frozen=True, slots=True)

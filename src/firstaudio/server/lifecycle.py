@@ -11,12 +11,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
 from firstaudio.config import Config
+from firstaudio.server import logs
 from firstaudio.server.app import create_app
 from firstaudio.server.service import Service
 
@@ -28,16 +30,6 @@ BACKLOG = 2048
 KEEP_ALIVE_S = 75
 # For the last bytes of a stream that the drain has just ended.
 CLOSING_MARGIN_S = 1.0
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
-
-# uvicorn's errors that are none here, each with a line of our own: a broken-off response is how raw audio tells of a
-# failure, and a stream that nobody reads is cut off when the drain is over.
-_TOLD_BY_US = frozenset(
-    {
-        "ASGI callable returned without completing response.",
-        "Cancel %s running task(s), timeout graceful shutdown exceeded",
-    }
-)
 
 logger = logging.getLogger(__name__)
 
@@ -54,13 +46,14 @@ def run_server(config: Config) -> int:
     Raises:
         ConfigError: The configuration names an engine that does not exist.
     """
-    _set_up_logging(config.server.log_level)
+    logs.set_up(config.server.log_level, config.server.log_format)
+    say = partial(logs.say, log_format=config.server.log_format)
     app = create_app(config)
     try:
         listener = listen(config.server.host, config.server.port)
     except OSError as error:
         where = f"{config.server.host}:{config.server.port}"
-        _say(f"cannot listen on {where}: {error.strerror or error}; free it or choose another one with --port")
+        say(f"cannot listen on {where}: {error.strerror or error}; free it or choose another one with --port")
         return EXIT_CANNOT_START
     server = SpeechServer(app, config, url_of(listener))
     server.run(sockets=[listener])
@@ -100,6 +93,7 @@ class SpeechServer(uvicorn.Server):
     def __init__(self, app: FastAPI, config: Config, url: str) -> None:
         self.exit_code = EXIT_OK
         self._app, self._url = app, url
+        self._say = partial(logs.say, log_format=config.server.log_format)
         self._drain_s = config.server.drain_timeout_s
         super().__init__(
             uvicorn.Config(
@@ -160,12 +154,12 @@ class SpeechServer(uvicorn.Server):
     def _announce(self, _: asyncio.Task[None]) -> None:
         """Say that the engines are ready, or end the process because they never will be."""
         if self._service.failure is not None:
-            _say(f"cannot start: {self._service.failure}")
+            self._say(f"cannot start: {self._service.failure}")
             self.exit_code = EXIT_CANNOT_START
             self.should_exit = True
         elif not self.should_exit:
             _freeze()
-            _say(f"ready on {self._url}")
+            self._say(f"ready on {self._url}")
             self._tell_of_absent_engines()
 
     def _tell_of_absent_engines(self) -> None:
@@ -173,7 +167,7 @@ class SpeechServer(uvicorn.Server):
         synthesizer = self._service.synthesizer
         states = {status.state for status in synthesizer.engine_statuses()}
         if states != {"ready"}:
-            _say(synthesizer.readiness.message)
+            self._say(synthesizer.readiness.message)
         if "starting" in states:
             self._service.settled.add_done_callback(lambda _: _freeze())
 
@@ -182,14 +176,3 @@ def _freeze() -> None:
     """Let what is here stay: later collections, and their pauses, need not look at it."""
     gc.collect()
     gc.freeze()
-
-
-def _say(message: str) -> None:
-    print(f"firstaudio: {message}", file=sys.stderr, flush=True)
-
-
-def _set_up_logging(level: str) -> None:
-    """Plain lines with key=value pairs on stderr."""
-    logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT)
-    logging.getLogger("firstaudio").setLevel(level.upper())
-    logging.getLogger("uvicorn.error").addFilter(lambda record: record.msg not in _TOLD_BY_US)

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from firstaudio.clock import NS_PER_MS, now_ns
 from firstaudio.errors import NotReadyError, RequestError, UnauthorizedError
+from firstaudio.server import logs
 from firstaudio.server.dashboard.assets import PARTS
 from firstaudio.server.problems import respond, respond_unexpected
 
@@ -30,7 +31,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}")
 # LiveKit opens its connection ahead of time with GET <base url>/, without a key.
 # The dashboard's page asks for a key itself, and what it shows needs one.
 OPEN_PATHS = frozenset({"/", "/v1/", "/health", "/ready", "/dashboard", *(f"/dashboard/{part}" for part in PARTS)})
-PROBE_PATHS = frozenset({"/health", "/ready"})
+PROBE_PATHS = frozenset({"/health", "/ready", "/metrics"})  # asked again and again: no line of the log at info
 CLIENT_GONE = 499  # nginx's number, in the log only: there was nobody to send a status to
 MAX_LOGGED_PATH = 200
 
@@ -50,8 +51,12 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begin_ns = now_ns()
         request_id = _request_id(Headers(scope=scope).get("x-request-id"))
+        with logs.request(request_id):
+            await self._serve(scope, receive, send, request_id)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        begin_ns = now_ns()
         inner = dict(scope)
         inner["state"] = {**scope.get("state", {}), "request_id": request_id}
         if scope["method"] == "HEAD":
@@ -133,13 +138,14 @@ def _request_id(sent: str | None) -> str:
 
 def _log(scope: Scope, status: int, begin_ns: int, request_id: str) -> None:
     """One line per request; without the query, which may hold text of the user's."""
-    path = scope["path"]
+    method, path, ms = scope["method"], scope["path"][:MAX_LOGGED_PATH], (now_ns() - begin_ns) / NS_PER_MS
     logger.log(
         logging.DEBUG if path in PROBE_PATHS else logging.INFO,
         "request method=%s path=%r status=%d ms=%.1f id=%s",
-        scope["method"],
-        path[:MAX_LOGGED_PATH],
+        method,
+        path,
         status,
-        (now_ns() - begin_ns) / NS_PER_MS,
+        ms,
         request_id,
+        extra=logs.facts("request", method=method, path=path, status=status, ms=round(ms, 1)),
     )

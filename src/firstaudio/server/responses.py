@@ -11,7 +11,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from starlette.responses import Response
@@ -20,6 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 from firstaudio.audio.encode import Encoder
 from firstaudio.clock import NS_PER_MS, NS_PER_S
 from firstaudio.errors import EmptyTextError, EngineError, FirstaudioError, NotReadyError
+from firstaudio.server import logs
 from firstaudio.server.framing import Framing
 from firstaudio.server.spool import Spool
 from firstaudio.synthesis.synthesizer import SpeechStream
@@ -125,6 +126,7 @@ class SpeechResponse(Response, ABC):
             "-" if trace.rtf is None else f"{trace.rtf:.4f}",
             "".join(f" {name}={value}" for name, value in _what_ran(trace) if value),
             trace.request_id,
+            extra=_facts(trace),
         )
 
 
@@ -246,6 +248,21 @@ def server_timing(trace: Trace) -> bytes:
     parts = [f"{name};dur={ns / NS_PER_MS:.3f}" for name, ns in trace.stages_ns.items()]
     ttfa_ms = (trace.clock() - trace.accepted_ns) / NS_PER_MS
     return ", ".join([*parts, f"ttfa;dur={ttfa_ms:.3f}"]).encode()
+
+
+def _facts(trace: Trace) -> dict[str, Any]:
+    """The same as the line, for a log of JSON objects."""
+    return logs.facts(
+        "speech",
+        outcome=trace.outcome,
+        engine=trace.engine,
+        voice=trace.voice,
+        characters=trace.num_characters,
+        audio_s=round(trace.audio_s, 3),
+        ttfa_ms=None if trace.ttfa_ms is None else round(trace.ttfa_ms, 1),
+        rtf=None if trace.rtf is None else round(trace.rtf, 4),
+        **{name: value or None for name, value in _what_ran(trace)},
+    )
 
 
 def _what_ran(trace: Trace) -> tuple[tuple[str, str | None], ...]:

@@ -263,7 +263,8 @@ class UtteranceWork:
         self._attempt += 1
         if not error.retryable or self._segment_audio_s or self._attempt >= MAX_ATTEMPTS:
             raise error
-        logger.warning("request %s: segment retried: %s", self._trace.request_id, error)
+        request_id = self._trace.request_id
+        logger.warning("request %s: segment retried: %s", request_id, error, extra={"request_id": request_id})
         self._trace.num_retries += 1
         self._start_engine()
 
