@@ -22,6 +22,7 @@ def test_every_path_is_documented(document: dict[str, Any]):
     expected |= {"/v1/models", "/v1/models/{model}", "/v1/capabilities", "/metrics"}
     expected |= {"/status", "/session-status", "/startup-progress"}
     expected |= {"/dashboard/snapshot", "/ttfa-measurements", "/ttfa-performance", "/ttfa-performance/investigation"}
+    expected |= {f"/benchmarks/optimization/{name}" for name in ("status", "trigger", "reset")}
     assert set(document["paths"]) == expected
 
 

@@ -24,7 +24,7 @@ from firstaudio.server.schemas.optimization import (
 )
 from firstaudio.server.schemas.performance import RecommendationEntry
 from firstaudio.server.service import Service, service_of
-from firstaudio.telemetry.advice import advise_optimization, context_of
+from firstaudio.telemetry.advice import advise_optimization
 from firstaudio.telemetry.measurement import Measurement
 from firstaudio.telemetry.summary import Summary, summarise
 from firstaudio.telemetry.tuner.telling import as_dict, recommendations
@@ -119,9 +119,7 @@ def _recent(rows: list[Measurement]) -> list[str]:
 
 
 async def _advice(service: Service, summary: Summary, num_fast_path: int) -> list[RecommendationEntry]:
-    reports = await asyncio.to_thread(service.synthesizer.engine_reports)
-    known = {name: report for name, report in reports.items() if report is not None}
-    context = context_of(service.config, service.synthesizer, known)
+    context = await service.telemetry.context()
     return [RecommendationEntry(**each.as_dict()) for each in advise_optimization(summary, num_fast_path, context)]
 
 
