@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from firstaudio.audio.chunk import Chunk, WordMark
+from firstaudio.clock import now_ns
 from firstaudio.config import Config, EngineConfig, StreamingConfig, SyntheticConfig
 from firstaudio.engines.espeak.engine import EspeakEngine
 from firstaudio.engines.synthetic import SyntheticEngine
@@ -28,6 +29,7 @@ from firstaudio.errors import (
 )
 from firstaudio.synthesis.synthesizer import Synthesizer
 from firstaudio.synthesis.utterance import Utterance
+from firstaudio.trace import Trace
 
 TEXT = (
     "The first clause is short, and it goes out at once. The second sentence follows while the first one plays! "
@@ -358,6 +360,15 @@ async def test_every_stage_before_the_first_audio_is_on_the_trace(synthesizer):
     _, trace = await speak(await synthesizer(ttfa_ms=30.0))
     assert trace.stages_ns["model_inference"] >= 30_000_000
     assert all(trace.stages_ns[name] > 0 for name in ("queue", "text_processing", "phonemize", "audio_conversion"))
+
+
+async def test_only_the_wait_for_a_lane_counts_as_queue(synthesizer):
+    """Not what came before: a body that arrives slowly, a request that takes long to read."""
+    one = await synthesizer()
+    trace = Trace(accepted_ns=now_ns() - 3600 * 10**9)
+    async with one.stream(Utterance(TEXT), trace) as stream:
+        assert [chunk async for chunk in stream]
+    assert 0 < trace.stages_ns["queue"] < 1800 * 10**9
 
 
 async def test_a_listener_that_fails_does_not_hurt_the_stream(synthesizer, caplog):

@@ -399,7 +399,7 @@ class Synthesizer:
             rate = native_rate if output_rate is None else output_rate(native_rate)
             streaming = self.assign(utterance, trace)
             prediction = self._predict(casting, streaming, trace)
-            chunks = self._open(casting, streaming, trace, rate, trace.accepted_ns)
+            chunks = self._open(casting, streaming, trace, rate, now_ns())
         except RequestError as error:
             trace.finish("refused", error.message)
             self._tell(trace)
