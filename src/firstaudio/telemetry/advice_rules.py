@@ -24,11 +24,12 @@ from firstaudio.telemetry.recommendation import (
     share_evidence,
 )
 from firstaudio.telemetry.summary import Group, Share, Summary
-from firstaudio.trace import TextClass
+from firstaudio.trace import TextClass, Warmth
 
 MIN_COLD = 3  # cold starts are rare, and each one is seen
 MIN_STEPS = 50
 MIN_LOOKUPS = 100
+_WARM_AND_CACHED: tuple[Warmth, Warmth] = ("warm", "cached")
 FEW = 0.01  # a share of requests that is worth a word
 
 
@@ -221,30 +222,36 @@ def _retries(summary: Summary, _: Context) -> Iterator[Recommendation]:
 
 def _cache(summary: Summary, context: Context) -> Iterator[Recommendation]:
     """A cache that finds much and throws much away."""
-    cache, config = context.cache, context.config.cache
-    if cache is None:
+    cache, max_mb = context.cache, context.config.cache.max_mb
+    if cache is None or not cache.num_evictions:
         return
-    hits, misses_, evictions = (int(cache.get(key) or 0) for key in ("hits", "misses", "evictions"))
-    warm, cached = summary.by_warmth.get("warm"), summary.by_warmth.get("cached")
-    if hits + misses_ < MIN_LOOKUPS or not evictions or hits < FEW * (hits + misses_):
+    found = Share(cache.num_hits, cache.num_hits + cache.num_misses)
+    if found.n < MIN_LOOKUPS or (found.value or 0.0) < FEW:
         return
-    known = warm is not None and cached is not None and None not in (warm.ttfa.mean, cached.ttfa.mean)
-    sooner = f"; what it finds begins {_sooner(warm, cached)} ms sooner" if known else ""
     yield Recommendation(
         "cache",
         "info",
-        f"the cache found {hits} of {hits + misses_} first segments and let go of {evictions} for want of room{sooner}",
-        f"raise cache.max_mb from {config.max_mb:g} to {2 * config.max_mb:g}",
-        {"num_hits": hits, "num_misses": misses_, "num_evictions": evictions, "n": hits + misses_, "window_s": None},
+        f"the cache found {found.num} of {found.n} first segments{_sooner(summary)}, and let go of "
+        f"{cache.num_evictions} for want of room",
+        f"raise cache.max_mb from {max_mb:g} to {2 * max_mb:g}",
+        {
+            "num_hits": cache.num_hits,
+            "num_misses": cache.num_misses,
+            "num_evictions": cache.num_evictions,
+            "n": found.n,
+            "window_s": None,
+        },
         Gain(None, "how many of those that it let go would be asked for again is not known"),
-        setting=Setting("cache.max_mb", 2 * config.max_mb),
+        setting=Setting("cache.max_mb", 2 * max_mb),
     )
 
 
-def _sooner(warm: Group | None, cached: Group | None) -> str:
-    assert warm is not None
-    assert cached is not None
-    return f"{(warm.ttfa.mean or 0.0) - (cached.ttfa.mean or 0.0):.0f}"
+def _sooner(summary: Summary) -> str:
+    """What a hit brings; empty where that was not measured."""
+    warm, cached = (summary.by_warmth.get(name) for name in _WARM_AND_CACHED)
+    if warm is None or cached is None or warm.ttfa.mean is None or cached.ttfa.mean is None:
+        return ""
+    return f", which began {warm.ttfa.mean - cached.ttfa.mean:.0f} ms sooner"
 
 
 def _trend(summary: Summary, _: Context) -> Iterator[Recommendation]:

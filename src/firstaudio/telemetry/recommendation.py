@@ -10,6 +10,7 @@ from firstaudio.config import Config
 from firstaudio.engines.base import EngineInfo
 from firstaudio.slo import SUCCESS_TARGET, investigation_category
 from firstaudio.stats.sample import wilson
+from firstaudio.synthesis.cache import CacheStatistics
 from firstaudio.synthesis.scheduler import SchedulerStatistics
 from firstaudio.synthesis.synthesizer import Synthesizer
 from firstaudio.telemetry.summary import Share, Summary
@@ -94,24 +95,21 @@ class Context:
         infos: Engines that are ready, by name.
         schedulers: Figures of their lanes, by name.
         reports: What engines tell of themselves, by name; may lack any.
-        cache: Figures of the phrase cache; None where there is none.
+        cache: Figures of the phrase cache; None where nobody looked.
     """
 
     config: Config
     infos: Mapping[str, EngineInfo] = field(default_factory=dict)
     schedulers: Mapping[str, SchedulerStatistics] = field(default_factory=dict)
     reports: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    cache: Mapping[str, Any] | None = None
+    cache: CacheStatistics | None = None
 
 
 Rule = Callable[[Summary, Context], Iterator[Recommendation]]
 
 
 def context_of(
-    config: Config,
-    synthesizer: Synthesizer,
-    reports: Mapping[str, Mapping[str, Any]] | None = None,
-    cache: Mapping[str, Any] | None = None,
+    config: Config, synthesizer: Synthesizer, reports: Mapping[str, Mapping[str, Any]] | None = None
 ) -> Context:
     """What is there now. On the event loop.
 
@@ -119,10 +117,9 @@ def context_of(
         config: The whole configuration.
         synthesizer: Whose engines are looked at.
         reports: What engines tell of themselves, which may take a while to ask for.
-        cache: Figures of the phrase cache.
     """
     infos = {info.name: info for info in synthesizer.infos()}
-    return Context(config, infos, synthesizer.statistics(), reports or {}, cache)
+    return Context(config, infos, synthesizer.statistics(), reports or {}, synthesizer.cache.statistics())
 
 
 def failing(summary: Summary) -> Recommendation:
