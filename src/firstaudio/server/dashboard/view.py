@@ -12,6 +12,7 @@ from firstaudio import __version__
 from firstaudio.clock import now_ns
 from firstaudio.config import Config
 from firstaudio.server.dashboard.feed import Feed
+from firstaudio.server.dashboard.hour import Hour
 from firstaudio.server.dashboard.window import WINDOW_S, Answer, Window, groups
 from firstaudio.server.schemas.dashboard import (
     DashboardSnapshot,
@@ -52,14 +53,24 @@ class View:
         self._wall_clock = wall_clock
         self._started_ns = now_ns()
         self._window = Window()
+        self._hour = Hour(telemetry)
+        self._sections: dict[str, Callable[[], Any]] = {
+            "cache": lambda: asdict(synthesizer.cache.statistics()),
+            "prediction": lambda: asdict(synthesizer.predictor.statistics()),
+        }
         self.feed = Feed(self._line)
         telemetry.add_observer(self._window.add)
+
+    def add_section(self, name: str, tell: Callable[[], Any]) -> None:
+        """Show what `tell` gives, JSON or None, beside the sections of telemetry; called on the event loop."""
+        self._sections[name] = tell
 
     async def snapshot(self) -> DashboardSnapshot:
         """What the server does now; statistics are made on a thread."""
         answers = self._window.answers()
-        reports = await self._reports()
+        reports, hour = await self._reports(), await self._last_hour()
         shown = self._now(reports, _reach_s(answers))
+        shown.sections["last_hour"] = hour
         target_ms = self._config.telemetry.ttfa_target_ms
         shown.ttfa = await asyncio.to_thread(_ttfa, answers, target_ms)
         return shown
@@ -71,6 +82,9 @@ class View:
     async def _line(self) -> bytes:
         snapshot = await self.snapshot()
         return (await asyncio.to_thread(snapshot.model_dump_json)).encode()
+
+    async def _last_hour(self) -> dict[str, Any] | None:
+        return await self._hour.current() if self._config.telemetry.enabled else None
 
     async def _reports(self) -> Mapping[str, Mapping[str, Any] | None]:
         """What the engines tell of themselves; they may have to wait for something, so not on the loop."""
@@ -95,8 +109,13 @@ class View:
             ttfa_window_s=reach_s,
             throughput=[SlotNow(**asdict(slot)) for slot in self._window.slots()],
             recent=[_request(measurement) for measurement in self._window.recent()],
-            sections=self._telemetry.status(),
+            sections=self._told(),
         )
+
+    def _told(self) -> dict[str, Any]:
+        told = self._telemetry.status() | {name: tell() for name, tell in self._sections.items()}
+        told.pop("performance", None)  # `last_hour` has what is shown of it
+        return told
 
     def _engines(self, reports: Mapping[str, Mapping[str, Any] | None]) -> list[EngineNow]:
         lanes = self._synthesizer.statistics()

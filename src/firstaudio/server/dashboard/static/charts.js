@@ -2,7 +2,7 @@
 
 import { ms, number, s } from "./dom.js";
 
-const PAD = { left: 44, right: 14, top: 18, bottom: 24 };
+const PAD = { left: 44, right: 14, top: 34, bottom: 24 };
 
 function canvas(element, height, label) {
   const width = Math.max(260, element.clientWidth);
@@ -39,8 +39,8 @@ export function histogram(element, group, targetMs) {
     s("title", {}, `${ms(bin.low_ms)} to ${ms(bin.high_ms)}: ${bin.n}`)));
   }
   const at = x(targetMs);
-  svg.append(s("line", { class: "target", x1: at, x2: at, y1: PAD.top - 6, y2: floor }),
-    s("text", { x: at - 5, y: PAD.top - 6, "text-anchor": "end" }, `target ${ms(targetMs)}`));
+  svg.append(s("line", { class: "target", x1: at, x2: at, y1: PAD.top - 18, y2: floor }),
+    s("text", { x: at - 5, y: PAD.top - 22, "text-anchor": "end" }, `target ${ms(targetMs)}`));
   percentiles(svg, group.percentiles, x, floor);
   element.replaceChildren(svg);
 }
@@ -51,9 +51,9 @@ function percentiles(svg, list, x, floor) {
   for (const one of list) {
     if (one.value_ms === null) continue;
     const at = x(one.value_ms);
-    svg.append(s("line", { class: "mark", x1: at, x2: at, y1: PAD.top + 8, y2: floor, "stroke-dasharray": "2 3" }));
+    svg.append(s("line", { class: "mark", x1: at, x2: at, y1: PAD.top - 4, y2: floor, "stroke-dasharray": "2 3" }));
     if (at - 13 < free) continue;
-    svg.append(s("text", { class: "strong", x: at, y: PAD.top + 5, "text-anchor": "middle" }, one.name));
+    svg.append(s("text", { class: "strong", x: at, y: PAD.top - 7, "text-anchor": "middle" }, one.name));
     free = at + 13;
   }
 }
@@ -70,7 +70,8 @@ function levels(svg, width, top, y) {
 }
 
 /** Bars over the last minutes, one row a quantity: `rows` are {title, color, value(slot), bad(slot)?}. */
-export function timeline(element, slots, rows, spanS) {
+export function timeline(element, slots, rows, longestS) {
+  const seenS = slots[0].ago_s + slots[0].seconds, spanS = Math.min(longestS, 60 * Math.ceil(seenS / 60));
   const each = 108;
   const { svg, width, height } = canvas(element, each * rows.length + 8, rows.map((row) => row.says(slots)).join("; "));
   const right = width - PAD.right, x = (agoS) => right - (agoS / spanS) * (right - PAD.left);
@@ -91,9 +92,10 @@ export function timeline(element, slots, rows, spanS) {
       }
     }
   });
-  for (let minute = 0; minute <= spanS / 60; minute += 2) {
-    svg.append(s("text", { x: x(minute * 60), y: height - 3, "text-anchor": minute ? "middle" : "end" },
-      minute ? `−${minute} min` : "now"));
+  const step = spanS > 240 ? 2 : spanS > 60 ? 1 : 0.5;
+  for (let minute = 0; minute <= spanS / 60; minute += step) {
+    svg.append(s("text", { x: x(minute * 60), y: height - 3, "text-anchor": minute === 0 ? "end" : minute * 60 === spanS ? "start" : "middle" },
+      minute ? (minute < 1 ? `−${60 * minute} s` : `−${minute} min`) : "now"));
   }
   element.replaceChildren(svg);
 }

@@ -34,12 +34,12 @@ export function show(element, data, render) {
 
 /** A table whose content is made only while it is open. */
 export function table(details, heads, rows, caption) {
-  details.rows = () => h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
-    h("table", {}, h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))),
-      h("tbody", {}, rows().map((row) => h("tr", {}, row.map((cell) => h("td", {}, cell)))))));
   const draw = () => {
-    details.querySelector(".scroll")?.remove();
-    if (details.open) details.append(details.rows());
+    if (!details.open) return details.querySelector(".scroll")?.remove();
+    const frame = details.querySelector(".scroll") ?? h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption });
+    frame.replaceChildren(h("table", {}, h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))),
+      h("tbody", {}, rows().map((row) => h("tr", {}, row.map((cell) => h("td", {}, cell)))))));
+    if (!frame.isConnected) details.append(frame);
   };
   details.ontoggle = draw;
   draw();

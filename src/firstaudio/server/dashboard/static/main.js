@@ -2,20 +2,17 @@
 
 import { $ } from "./dom.js";
 import { ask, Feed, setKey } from "./feed.js";
-import { installLegends, showAlerts, showEngines, showHead, showRecent, showSection, showStreams, showThroughput, showTiles, showTtfa } from "./panels.js";
+import { installLegends, showAlerts, showBench, showEngines, showHead, showRecent, showStreams, showThroughput, showTiles, showTtfa, showTuner, showWarmth } from "./panels.js";
 import { fillVoices, installSpeak } from "./speak.js";
 
+const PANELS = [showHead, showTiles, showStreams, showTtfa, showThroughput, showRecent, showEngines, showAlerts, showTuner, showBench, showWarmth];
 const THEMES = ["auto", "light", "dark"];
 let last = null;
 let hasVoices = false;
 
 function render(snapshot) {
   last = snapshot;
-  for (const part of [showHead, showTiles, showStreams, showTtfa, showThroughput, showRecent, showEngines, showAlerts]) part(snapshot);
-  const { sections } = snapshot;
-  showSection("tuner", sections.tuner, "No experiment yet.");
-  showSection("bench", sections.benchmarks ?? sections.schedule, "No benchmark yet.");
-  showSection("warmth", sections.cache, "Nothing is known of the cache.");
+  for (const part of PANELS) part(snapshot);
   if (!hasVoices && snapshot.state === "ready") {
     hasVoices = true;
     fillVoices().catch(() => (hasVoices = false));

@@ -40,7 +40,7 @@ export function showTiles(snapshot) {
   const rate = (of) => (span ? number(sum(slots, of) / span) : "–");
   show($("tiles"), [
     [number(snapshot.num_streams), "streams now", `${sum(lanes, (lane) => lane.num_busy_lanes)} of ${sum(lanes, (lane) => lane.num_lanes)} lanes busy`],
-    [percentile(group, "p50"), "first audio, median", group ? `p95 ${percentile(group, "p95")}` : "of clients' requests"],
+    [ms(percentile(group, "p50")?.value_ms), "first audio, median", group ? later(group) : "no requests yet"],
     [group ? share(group.num_met / group.n) : "–", `within ${ms(snapshot.ttfa_target_ms)}`, group ? `${number(group.num_met)} of ${number(group.n)}` : "no requests yet"],
     [rate((slot) => slot.audio_s), "audio per second", "last minute"],
     [rate(requests), "requests per second", "last minute"],
@@ -57,10 +57,13 @@ function lastSlots(slots, span) {
   return chosen;
 }
 
-function percentile(group, name) {
-  const found = group?.percentiles.find((one) => one.name === name);
-  if (!found) return "–";
-  return found.value_ms === null ? `needs ${found.needs}` : ms(found.value_ms);
+const percentile = (group, name) => group?.percentiles.find((one) => one.name === name);
+
+/** What stands below the median: the p95, or how many requests the first figure needs that cannot be told yet. */
+function later(group) {
+  const median = percentile(group, "p50"), p95 = percentile(group, "p95");
+  if (median.value_ms === null) return `needs ${median.needs} requests`;
+  return p95.value_ms === null ? `p95 needs ${p95.needs} requests` : `p95 ${ms(p95.value_ms)}`;
 }
 
 // Streams.
@@ -108,7 +111,13 @@ export function showTtfa(snapshot) {
   histogram($("ttfa"), group, snapshot.ttfa_target_ms);
   $("ttfa-figures").replaceChildren(...group.percentiles.map((one) => pair(one.name, one.value_ms === null ? "–" : ms(one.value_ms), one.value_ms === null ? `needs n ≥ ${one.needs}` : "")),
     pair(`within ${ms(snapshot.ttfa_target_ms)}`, share(group.num_met / group.n), `95 % interval ${share(group.met_low)} to ${share(group.met_high)}`));
+  showHour(snapshot.sections.last_hour);
   table($("ttfa-table"), ["from", "to", "requests"], () => group.bins.map((bin) => [ms(bin.low_ms), ms(bin.high_ms), number(bin.n)]), "Times to first audio");
+}
+
+function showHour(hour) {
+  const known = hour?.num_requests && hour.ttfa.percentiles;
+  $("ttfa-hour").textContent = known ? `Clients in the last hour: median ${ms(known.p50)}, p95 ${ms(known.p95)} (n = ${number(hour.ttfa.n)}), ${hour.category}, trend ${hour.trend.direction}, most of it ${words(hour.bottleneck ?? "unknown")}.` : "";
 }
 
 const pair = (name, value, note) => h("div", {}, h("dt", {}, name), h("dd", {}, value, note ? h("small", {}, note) : null));
@@ -201,23 +210,93 @@ function leaf(value) {
 // Alerts and advice.
 
 export function showAlerts(snapshot) {
-  const { alerts, advice } = snapshot.sections;
-  const active = alerts?.active ?? null, list = advice?.recommendations ?? null;
-  show($("alerts"), [active, list], () => [
-    active === null ? empty("No alerts are watched for.") : active.length ? h("ul", { class: "notes" }, active.map(alertNote)) : h("p", { class: "good" }, "No alert is active."),
-    list === null ? empty("No advice yet.") : list.length ? h("ul", { class: "notes" }, list.map(adviceNote)) : h("p", { class: "soft" }, "Nothing to recommend."),
+  const { alerts, last_hour: hour } = snapshot.sections;
+  show($("alerts"), [alerts?.active, alerts?.history, hour?.recommendations], () => [
+    ...activeAlerts(alerts), ...pastAlerts(alerts), h("h3", {}, "Advice"), ...advice(hour, snapshot)]);
+}
+
+function activeAlerts(alerts) {
+  if (!alerts) return [empty("Nothing is watched for.")];
+  if (!alerts.active.length) return [h("p", { class: "good" }, "No alert is active.")];
+  return [h("ul", { class: "notes", role: "alert" }, alerts.active.map((one) => note("bad", one.message, `since ${clockTime(one.raised_at)}`)))];
+}
+
+function pastAlerts(alerts) {
+  const past = (alerts?.history ?? []).slice(0, 3);
+  return past.length ? [h("ul", { class: "notes" }, past.map((one) => note("", one.message, `${clockTime(one.raised_at)} to ${clockTime(one.cleared_at)}: ${one.cleared_because}`)))] : [];
+}
+
+function advice(hour, snapshot) {
+  if (!hour) return [empty(wellKept(snapshot))];
+  if (!hour.recommendations.length) return [h("p", { class: "soft" }, hour.num_requests ? `The last hour's ${number(hour.num_requests)} requests give no cause for any.` : "No requests in the last hour.")];
+  return [h("ul", { class: "notes" }, hour.recommendations.map((one) => note({ critical: "bad", warning: "warning" }[one.severity] ?? "", one.message, one.action, gain(one.expected_gain), `n = ${number(one.evidence.n)}`)))];
+}
+
+const gain = (one) => one && (one.ttfa_ms_at_most === null ? `gain not known: ${one.why}` : `at most ${ms(one.ttfa_ms_at_most)} sooner: ${one.why}`);
+
+const note = (kind, text, ...small) => h("li", { class: kind }, text, small.filter(Boolean).map((line) => h("small", {}, line)));
+
+// Tuner.
+
+export function showTuner(snapshot) {
+  const tuner = snapshot.sections.tuner;
+  show($("tuner"), tuner, () => (tuner ? [
+    h("p", {}, h("b", {}, words(tuner.state)), tuner.remark ? `: ${tuner.remark}` : ""),
+    ...[tuner.problem, tuner.failure].filter(Boolean).map((text) => h("p", { class: "bad" }, text)),
+    ...tuner.experiments.flatMap(experiment),
+    tuner.changed.length ? h("ul", { class: "notes" }, tuner.changed.map((one) => note("warning", `${one.setting} stands at ${leaf(one.value)}`, `configured: ${leaf(one.configured)}`))) : null,
+    tuner.decisions.length ? h("ul", { class: "notes" }, tuner.decisions.slice(0, 5).map((one) => note(one.action === "stopped" || one.action === "rolled_back" ? "warning" : "", `${one.setting} ${leaf(one.current)} → ${leaf(one.candidate)}: ${words(one.action)}`, one.sentence, clockTime(one.at)))) : null,
+  ].filter(Boolean) : empty("No tuner.")));
+  table($("tuner-table"), ["setting", "now", "candidates", "moves"], () => (tuner?.knobs ?? []).map((knob) => [knob.setting, leaf(knob.value), knob.candidates.map(leaf).join(", "), words(knob.moves)]), "Settings that the tuner may turn");
+}
+
+function experiment(one) {
+  const counts = Object.entries(one.counts ?? {}).map(([arm, count]) => [`arm ${arm}`, leaf(count)]);
+  return [h("p", {}, `${one.setting}: ${leaf(one.current)} against ${leaf(one.candidate)}`), h("p", { class: "soft" }, one.reason),
+    meter(one.progress, `round ${number(one.num_rounds)} of at most ${number(one.max_rounds)}`), h("dl", { class: "facts" }, facts(counts))];
+}
+
+function meter(value, text) {
+  return h("div", {}, h("progress", { max: "1", value: value ?? null, "aria-label": text }), h("small", { class: "soft" }, ` ${text}`));
+}
+
+// Benchmarks.
+
+export function showBench(snapshot) {
+  const { benchmarks, schedule } = snapshot.sections;
+  show($("bench"), [benchmarks, schedule], () => [
+    ...(benchmarks?.running ? [h("p", {}, `${benchmarks.running} is running`), meter(benchmarks.progress, benchmarks.current_test ?? "")] : []),
+    ...(benchmarks?.last ? lastRun(benchmarks.last) : [empty("No benchmark yet.")]),
+    ...(schedule ? [h("h3", {}, "Schedule"), h("dl", { class: "facts" }, tree(schedule))] : []),
   ]);
 }
 
-const alertNote = (alert) => h("li", { class: "bad" }, alert.message ?? alert.name, h("small", {}, alert.raised_at ? `since ${clockTime(alert.raised_at)}` : null));
+function lastRun(run) {
+  const kinds = { succeeded: "good", failed: "bad", cancelled: "warning" };
+  return [h("p", {}, h("b", {}, run.id), ` ${run.benchmark_type} `, h("span", { class: kinds[run.status] ?? "" }, run.status)),
+    h("dl", { class: "facts" }, facts([
+      ["ended", run.ended_at && clockTime(run.ended_at)], ["figures are", run.verdict?.toLowerCase()],
+      ["first audio, median", run.ttfa_ms === null ? null : ms(run.ttfa_ms)], ["RTF, median", run.rtf === null ? null : number(run.rtf, 4)],
+      ["requests", run.num_requests === null ? null : `${number(run.num_ok)} of ${number(run.num_requests)} ok`],
+      ["other listeners", run.contended === null ? null : run.contended ? "yes: figures are contended" : "none"],
+      ["why", run.error && h("span", { class: "bad" }, run.error)],
+    ])),
+    (run.trends ?? []).length ? h("ul", { class: "notes" }, run.trends.map((line) => note(run.suspect ? "warning" : "", line))) : null].filter(Boolean);
+}
 
-const adviceNote = (one) => h("li", { class: one.severity === "critical" ? "bad" : one.severity === "info" ? "" : "warning" },
-  one.message, h("small", {}, one.action ?? ""), one.expected_gain ? h("small", {}, `expected: ${leaf(one.expected_gain)}`) : null);
+// Cache and warmth.
 
-/** A section as it is, where the page has no picture of its own for it. */
-export function showSection(id, value, nothing) {
-  show($(id), value, () => {
-    const pairs = tree(value);
-    return pairs.length ? h("dl", { class: "facts" }, pairs) : empty(nothing);
-  });
+export function showWarmth(snapshot) {
+  const { cache, prediction, warmup } = snapshot.sections;
+  const first = cache ? cache.num_hits + cache.num_misses : 0;
+  const error = (one) => (one?.n && one.median_absolute_error_ms !== null ? `off by ${ms(one.median_absolute_error_ms)} in the median (n = ${one.n})` : null);
+  show($("warmth"), [cache, prediction, warmup], () => h("dl", { class: "facts" }, facts([
+    ["first segments kept", cache && (cache.max_bytes ? `${number(cache.num_entries)}, ${number(cache.num_bytes / 1e6)} of ${number(cache.max_bytes / 1e6)} MB` : "off")],
+    ["answered from them", cache && (first ? `${number(cache.num_hits)} of ${number(first)} (${share(cache.num_hits / first)})` : "none yet")],
+    ["shared while running", cache && number(cache.num_shared)],
+    ["made room for others", cache && number(cache.num_evictions)],
+    ["predicted first audio", error(prediction?.made) ?? "not compared yet"],
+    ["the same, cached", error(prediction?.cached)],
+    ...(warmup ? [["warm-up", h("dl", { class: "facts" }, tree(warmup))]] : []),
+  ])));
 }

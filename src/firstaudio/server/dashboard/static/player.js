@@ -16,7 +16,9 @@ export class Player {
   /** Play a response's body to its end. `now()` is the page's clock in ms; `figures` is kept up to date. */
   async play(response, figures, signal) {
     const rate = Number(response.headers.get("X-Sample-Rate")) || RATE;
-    this.open(rate);
+    this.prepare(rate);
+    this.context.resume();
+    this.stop();
     const reader = response.body.getReader();
     let odd = new Uint8Array(0);
     for (;;) {
@@ -47,14 +49,12 @@ export class Player {
     this.nextFrame = null;
   }
 
-  /** A context at the audio's own rate: buffers then meet on whole samples, without a click. */
-  open(rate) {
-    if (this.context?.sampleRate !== rate) {
-      this.context?.close();
-      this.context = new AudioContext({ sampleRate: rate, latencyHint: "interactive" });
-    }
-    this.context.resume();
-    this.stop();
+  /** A context at the audio's own rate: buffers then meet on whole samples, without a click. To make one takes a while,
+      and would be taken for the server's time; the browser wants to see a key or a pointer pressed before. */
+  prepare(rate = RATE) {
+    if (this.context?.sampleRate === rate) return;
+    this.context?.close();
+    this.context = new AudioContext({ sampleRate: rate, latencyHint: "interactive" });
   }
 
   schedule(samples, rate, figures) {

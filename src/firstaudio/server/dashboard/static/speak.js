@@ -22,6 +22,7 @@ export function installSpeak() {
     event.preventDefault();
     speak();
   });
+  for (const kind of ["pointerdown", "keydown"]) document.addEventListener(kind, () => player.prepare(), { once: true });
   $("speak-stop").addEventListener("click", () => running?.abort());
   $("speak-speed").addEventListener("input", () => ($("speak-speed-value").textContent = Number($("speak-speed").value).toFixed(1)));
 }
