@@ -14,6 +14,7 @@ from firstaudio.engines.base import Engine
 from firstaudio.server import openapi, problems
 from firstaudio.server.middleware import ApiKeys, Cors, RequestContext
 from firstaudio.server.routes import (
+    benchmarks,
     catalogue,
     dashboard,
     health,
@@ -57,7 +58,7 @@ def create_app(config: Config | None = None, engines: Mapping[str, Engine] | Non
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.service = service = Service(config, synthesizer)
+        app.state.service = service = Service(config, synthesizer, getattr(app.state, "url", None))
         try:
             yield
         finally:
@@ -69,6 +70,7 @@ def create_app(config: Config | None = None, engines: Mapping[str, Engine] | Non
     openapi.install(app, config.server)
     for routes in (speech, catalogue, health, metrics, dashboard, performance, investigation, status, optimization):
         app.include_router(routes.router)
+    app.include_router(benchmarks.router)
     _surround(app, config)
     return app
 

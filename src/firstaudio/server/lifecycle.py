@@ -93,6 +93,7 @@ class SpeechServer(uvicorn.Server):
     def __init__(self, app: FastAPI, config: Config, url: str) -> None:
         self.exit_code = EXIT_OK
         self._app, self._url = app, url
+        app.state.url = url
         self._say = partial(logs.say, log_format=config.server.log_format)
         self._drain_s = config.server.drain_timeout_s
         super().__init__(

@@ -13,10 +13,13 @@ from firstaudio.audio.encode import FORMATS, make_encoder
 from firstaudio.clock import NS_PER_S, now_ns
 from firstaudio.config import Config
 from firstaudio.errors import FirstaudioError, NotReadyError
+from firstaudio.server.benchmarks.runner import Benchmarks
+from firstaudio.server.benchmarks.scheduled import ScheduledRuns
 from firstaudio.server.dashboard.view import View
 from firstaudio.server.startup import StartupTimings, born_at
 from firstaudio.synthesis.synthesizer import Synthesizer
 from firstaudio.telemetry.hub import Telemetry
+from firstaudio.telemetry.state import state_place
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +33,8 @@ class Service:
         config: The whole configuration.
         synthesizer: The one door to speech.
         telemetry: What is known of the requests so far.
+        benchmarks: Runs of the harness against this server.
+        schedule: Starts them by itself.
         dashboard: What the dashboard shows.
         started_at: Seconds since 1970.
         timings: What the parts of the start took.
@@ -38,10 +43,14 @@ class Service:
         settled: Ends when, after that, no engine is starting any more; never raises.
     """
 
-    def __init__(self, config: Config, synthesizer: Synthesizer) -> None:
+    def __init__(self, config: Config, synthesizer: Synthesizer, url: str | None = None) -> None:
         self.config = config
         self.synthesizer = synthesizer
         self.telemetry = Telemetry(config, synthesizer)
+        self.benchmarks = Benchmarks(config, synthesizer, url=url)
+        self.schedule = ScheduledRuns(config.schedule, self.benchmarks, state_place(config))
+        self.telemetry.add_section("benchmarks", self.benchmarks.status)
+        self.telemetry.add_section("schedule", self.schedule.status)
         self.dashboard = View(config, synthesizer, self.telemetry)
         self.started_at = int(time.time())
         self.timings = StartupTimings(born_at())
@@ -89,6 +98,8 @@ class Service:
             await asyncio.to_thread(_load_encoders)
         with self.timings.part("engines"):
             await self.synthesizer.start()
+        await self.benchmarks.open()
+        await self.schedule.start()
 
     async def _settle(self) -> None:
         await asyncio.wait([self.startup])
@@ -97,6 +108,8 @@ class Service:
     async def _close(self, drain_s: float) -> None:
         await self.dashboard.close()  # at once: whoever looks on must not hold up the drain
         await self.startup
+        await self.schedule.close()
+        await self.benchmarks.close()
         await self.synthesizer.close(drain_s)
         await self.settled
         await self.telemetry.close()

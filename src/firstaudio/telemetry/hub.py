@@ -50,6 +50,7 @@ class Telemetry:
     def __init__(self, config: Config, synthesizer: Synthesizer, wall_clock: Callable[[], float] = time.time) -> None:
         self._config, self._synthesizer, self._wall_clock = config, synthesizer, wall_clock
         self._observers: list[Observer] = []
+        self._sections: dict[str, Callable[[], Any]] = {}
         settings = config.telemetry
         self.store = MeasurementStore(
             state_place(config), settings.max_rows, settings.max_age_days, wall_clock=wall_clock
@@ -77,6 +78,10 @@ class Telemetry:
         """Call `observer` on the event loop with each measurement; it must return at once."""
         self._observers.append(observer)
 
+    def add_section(self, name: str, told: Callable[[], Any]) -> None:
+        """Have a part that is no part of this one tell of itself under `name`; as in `status`, it never blocks."""
+        self._sections[name] = told
+
     def observe(self, trace: Trace) -> None:
         """A trace has finished."""
         measurement = measure(trace, self._wall_clock())
@@ -96,8 +101,10 @@ class Telemetry:
             "performance": None if self.summaries.last is None else self.summaries.last.as_dict(),
             "alerts": self.alerts.status() if self._config.telemetry.enabled else None,
             "tuner": telling.as_dict(self.tuner.status()),
+            "benchmarks": None,
             "schedule": None,
             "spans": None if self.spans is None else asdict(self.spans.status()),
+            **{name: told() for name, told in self._sections.items()},
         }
 
     async def context(self) -> Context:

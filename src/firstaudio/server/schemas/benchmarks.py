@@ -1,0 +1,221 @@
+"""Benchmarks over HTTP: what can be asked for and what is told of runs."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from firstaudio.slo import Category
+from firstaudio.telemetry.runs.records import BenchmarkType, RunStatus, Trigger, Verdict
+from firstaudio.trace import Stage, Warmth
+
+MAX_ID_CHARS = 64
+MAX_RUNS, DEFAULT_RUNS = 1000, 50
+
+
+class BenchmarkRequest(BaseModel):
+    """What to run; everything may be left out, and the body as well."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    benchmark_type: BenchmarkType = Field("full", description="Which benchmark.")
+    include_voice_tests: bool = Field(True, description="Compare voices, too. Streaming has no such tests.")
+    include_speed_tests: bool = Field(True, description="Vary the speaking speed, too. Streaming has no such tests.")
+    save_results: bool = Field(
+        True, description="Keep the results on disk. Else they can be read until the next such run or the server's end."
+    )
+    custom_text: str | None = Field(
+        None, min_length=1, description="A text of your own that is spoken as well; line breaks become spaces."
+    )
+
+
+class RunQuery(BaseModel):
+    """Which run."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str | None = Field(None, max_length=MAX_ID_CHARS, description="Of the run; else the latest that has results.")
+
+
+class ReportQuery(RunQuery):
+    """Which report."""
+
+    format: Literal["markdown", "html"] = Field("markdown", description="html: the page itself, not JSON.")
+
+
+class RunsQuery(BaseModel):
+    """How many runs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(DEFAULT_RUNS, ge=1, le=MAX_RUNS, description="How many at most.")
+
+
+class QuickQuery(BaseModel):
+    """What to speak."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str | None = Field(None, description="Empty or left out: a sentence of the server's own.")
+    voice: str | None = Field(None, max_length=128, description="Left out: the default voice.")
+
+
+class RunStarted(BaseModel):
+    """A run has begun."""
+
+    message: str
+    benchmark_id: str
+    estimated_duration_s: float = Field(
+        description="As long as the last run of its kind took here; 30, 45 or 120 before there was one."
+    )
+    status_endpoint: str
+    results_endpoint: str
+
+
+class CellEntry(BaseModel):
+    """One condition of a run, in short."""
+
+    name: str
+    label: str = Field(description="cold, warm or cached.")
+    concurrency: int | None
+    num_requests: int
+    num_ok: int
+    ttfa_ms: float | None = Field(description="Median; null where there are too few, or half of them failed.")
+    rtf: float | None = Field(description="Median.")
+
+
+class SummaryEntry(BaseModel):
+    """The figures of a run."""
+
+    verdict: str = Field(description="VALID, or INVALID: do not quote its numbers.")
+    reasons: list[str] = Field(description="Why it is INVALID.")
+    completed: bool
+    num_requests: int
+    num_ok: int
+    ttfa_ms: float | None = Field(
+        description="Geometric mean of the median TTFA of the conditions with one client and no cache."
+    )
+    rtf: float | None = Field(description="The same of RTF.")
+    num_cells: int = Field(description="How many such conditions there are.")
+    machine: str = Field(description="Runs with the same one were made on the same machine.")
+    workload_hash: str = Field(description="Runs with the same one sent the same texts in the same way.")
+    versions: dict[str, str]
+    cells: list[CellEntry]
+
+
+class TrendEntry(BaseModel):
+    """One figure against those of earlier comparable runs."""
+
+    figure: str
+    value: float | None
+    verdict: Verdict
+    n: int = Field(description="Earlier runs that it was compared with.")
+    expected: float | None
+    low: float | None = Field(description="Lower end of the 95 % prediction interval.")
+    high: float | None
+    sentence: str
+
+
+class RunCard(BaseModel):
+    """One run."""
+
+    id: str
+    benchmark_type: BenchmarkType
+    status: RunStatus = Field(description="succeeded: there are results; summary.verdict says what they are worth.")
+    trigger: Trigger = Field(description="Who asked for it.")
+    start_time: str = Field(description="ISO 8601.")
+    end_time: str | None
+    duration_s: float | None
+    error: str | None = Field(description="Why it failed or was cancelled.")
+    exit_code: int | None = Field(description="Of the benchmark program; negative for the signal that ended it.")
+    stderr: str = Field(description="The end of what the program said.")
+    contended: bool | None = Field(description="Whether others were served meanwhile; null where nobody looked.")
+    num_other_streams: int | None
+    engine: str | None
+    request: BenchmarkRequest
+    summary: SummaryEntry | None
+    trends: list[TrendEntry]
+    changes: list[str] = Field(description="Versions that differ from the last comparable run.")
+
+
+class RunList(BaseModel):
+    """Runs, the newest first."""
+
+    runs: list[RunCard]
+    count: int
+    limit: int
+    unreadable: list[str] = Field(description="Runs whose record is damaged.")
+
+
+class BenchmarkState(BaseModel):
+    """What runs now."""
+
+    running: bool
+    progress: float = Field(ge=0, le=1, description="Of the measured requests; 1 when the last run has ended.")
+    current_test: str | None
+    estimated_completion_s: float | None = Field(description="Seconds to go at the pace so far; null until known.")
+    last_results: SummaryEntry | None
+    start_time: str | None = Field(description="Of the run that goes on, ISO 8601.")
+    benchmark_id: str | None = Field(description="Of the run that goes on.")
+
+
+class BenchmarkStatus(BaseModel):
+    """How far the run has come that goes on, and how the last one ended."""
+
+    status: BenchmarkState
+    benchmark_types_available: list[BenchmarkType]
+    last_execution: RunCard | None = Field(description="The last run that has ended, whatever became of it.")
+    schedule: dict[str, Any] = Field(description="When the server runs benchmarks by itself.")
+
+
+class BenchmarkCancelled(BaseModel):
+    """A run was ended."""
+
+    message: str
+    benchmark_id: str
+    status: RunStatus
+
+
+class BenchmarkResults(BaseModel):
+    """The results of one run."""
+
+    run: RunCard
+    cells: list[dict[str, Any]] = Field(description="Every condition with its figures, as the harness computed them.")
+    findings: dict[str, Any] = Field(description="What the harness found beyond that, by kind.")
+    warnings: list[str]
+    environment: dict[str, Any] = Field(description="Machine, system and versions.")
+    definitions: dict[str, Any] = Field(description="Formulas and statistics that were in force.")
+
+
+class BenchmarkReport(BaseModel):
+    """The harness's report."""
+
+    report: str
+    format: Literal["markdown"]
+    generated_at: str = Field(description="When this answer was made, ISO 8601.")
+    benchmark_timestamp: str = Field(description="When the run began.")
+    benchmark_id: str
+
+
+class QuickTtfa(BaseModel):
+    """The time to first audio of one utterance, measured inside the server."""
+
+    ttfa_ms: float = Field(description="From the request to the first audio handed over.")
+    target_met: bool
+    category: Category
+    bottleneck: Stage | None = Field(description="The stage with the largest share of it.")
+    provider_used: str = Field(description="What ran the engine's steps, or else the engine.")
+    recommendation: str
+    text_length: int
+    target_ms: float
+    short_target_met: bool | None = Field(description="Against 400 ms; null for texts of 50 characters or more.")
+    stages_ms: dict[Stage, float] = Field(description="The parts of the TTFA.")
+    ttgp_ms: float | None = Field(description='Until the earliest press of "play" that never stalls.')
+    rtf: float | None
+    audio_s: float
+    warmth: Warmth = Field(description="cached: the beginning was not synthesised for this answer.")
+    contended: bool = Field(description="Whether others were served meanwhile.")
+    engine: str
+    voice: str
+    request_id: str
