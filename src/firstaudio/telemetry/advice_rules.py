@@ -9,9 +9,9 @@ from firstaudio.stats.sample import wilson
 from firstaudio.telemetry.advice_stages import bottleneck, unexplained
 from firstaudio.telemetry.recommendation import (
     BUFFER_MS,
+    LATE_SHARE,
     LITTLE_MS,
     MIN_REQUESTS,
-    MISS_SHARE,
     Context,
     Gain,
     Recommendation,
@@ -20,11 +20,11 @@ from firstaudio.telemetry.recommendation import (
     Severity,
     evidence,
     failing,
-    misses,
+    late,
     share_evidence,
 )
 from firstaudio.telemetry.summary import Group, Share, Summary
-from firstaudio.trace import TextClass, Warmth
+from firstaudio.trace import Warmth
 
 MIN_COLD = 3  # cold starts are rare, and each one is seen
 MIN_STEPS = 50
@@ -38,22 +38,24 @@ def _success(summary: Summary, _: Context) -> Iterator[Recommendation]:
         yield failing(summary)
 
 
-def _missed_by_class(summary: Summary, context: Context) -> Iterator[Recommendation]:
-    """Text classes that certainly miss the target more often than they may, where others do not."""
-    missed = {name: _missed(group) for name, group in summary.by_text_class.items()}
-    missed = {name: share for name, share in missed.items() if share.n >= MIN_REQUESTS}
-    bad = {name: share for name, share in missed.items() if wilson(share.num, share.n)[0] > MISS_SHARE}
-    if len(bad) == len(missed) > 1:
-        return  # it is not the text
+def _late_by_class(summary: Summary, context: Context) -> Iterator[Recommendation]:
+    """Text classes whose audio certainly comes late more often than it may, where that of others does not."""
+    known = {name: late(group) for name, group in summary.by_text_class.items()}
+    known = {name: share for name, share in known.items() if share.n >= MIN_REQUESTS}
+    bad = {name: share for name, share in known.items() if wilson(share.num, share.n)[0] > LATE_SHARE}
+    if len(bad) == len(known):
+        return  # it is not the text, or there is no other to compare it with
     for name, share in bad.items():
+        others = [each for other, each in known.items() if other != name]
         yield Recommendation(
             "target",
             "warning",
-            f"{share.num} of {share.n} {name} texts missed {summary.target_ms:g} ms, {_others(missed, name)}",
+            f"{share.num} of {share.n} {name} texts began after {summary.target_ms:g} ms, and "
+            f"{sum(each.num for each in others)} of {sum(each.n for each in others)} others",
             _for_class(name, context),
             {
                 "text_class": name,
-                "num_missed": share.num,
+                "num_late": share.num,
                 **share_evidence(share),
                 **_mean(summary.by_text_class[name]),
                 **evidence(summary, share.n),
@@ -62,18 +64,8 @@ def _missed_by_class(summary: Summary, context: Context) -> Iterator[Recommendat
         )
 
 
-def _missed(group: Group) -> Share:
-    return Share(group.attainment.n - group.attainment.num, group.attainment.n)
-
-
 def _mean(group: Group) -> dict[str, float | None]:
     return {"mean_ms": None if group.ttfa.mean is None else round(group.ttfa.mean, 1)}
-
-
-def _others(missed: dict[TextClass, Share], name: str) -> str:
-    rest = [share for other, share in missed.items() if other != name]
-    n = sum(share.n for share in rest)
-    return f"and {sum(share.num for share in rest)} of {n} others" if n else "and there were no others to compare with"
 
 
 def _for_class(name: str, context: Context) -> str:
@@ -260,7 +252,7 @@ def _trend(summary: Summary, _: Context) -> Iterator[Recommendation]:
         return
     yield Recommendation(
         "trend",
-        "warning" if (misses(summary).value or 0.0) > MISS_SHARE else "info",
+        "warning" if (late(summary).value or 0.0) > LATE_SHARE else "info",
         f"the first audio comes {trend.change_ms:.0f} ms later than {trend.span_s / 3600:.1f} h ago",
         "compare the stages then and now in GET /ttfa-measurements; look for other work on the machine, and for memory "
         "that grows, in GET /status",
@@ -279,7 +271,7 @@ RULES: tuple[Rule, ...] = (
     _success,
     _slower_than_speech,
     bottleneck,
-    _missed_by_class,
+    _late_by_class,
     _refused,
     _stalls,
     _cold_starts,

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from firstaudio.telemetry.recommendation import (
+    LATE_SHARE,
     MIN_REQUESTS,
-    MISS_SHARE,
     Context,
     Gain,
     Recommendation,
     Setting,
     engine_of,
     evidence,
-    misses,
+    late,
     severity_of,
 )
 from firstaudio.telemetry.summary import Summary
@@ -45,7 +45,7 @@ def bottleneck(summary: Summary, context: Context) -> Iterator[Recommendation]:
     stage, mean_ms = summary.bottleneck, summary.ttfa.mean
     if stage is None or mean_ms is None or summary.ttfa.n < MIN_REQUESTS:
         return
-    if (misses(summary).value or 0.0) <= MISS_SHARE and mean_ms <= summary.target_ms / 2:
+    if (late(summary).value or 0.0) <= LATE_SHARE and mean_ms <= summary.target_ms / 2:
         return
     figures = summary.stages[stage]
     stage_ms = figures.ms.mean or 0.0
@@ -60,7 +60,7 @@ def bottleneck(summary: Summary, context: Context) -> Iterator[Recommendation]:
             "stage_p95_ms": figures.ms.percentiles.get("p95"),
             "stage_share": round(figures.share, 4),
             "ttfa_mean_ms": round(mean_ms, 1),
-            "miss_rate": None if summary.miss_rate is None else round(summary.miss_rate, 4),
+            "late_share": None if late(summary).value is None else round(late(summary).value or 0.0, 4),
             **evidence(summary, figures.ms.n),
         },
         Gain(round(stage_ms, 1), "all that the stage takes; no cure brings more"),

@@ -13,14 +13,14 @@ from firstaudio.stats.sample import wilson
 from firstaudio.synthesis.cache import CacheStatistics
 from firstaudio.synthesis.scheduler import SchedulerStatistics
 from firstaudio.synthesis.synthesizer import Synthesizer
-from firstaudio.telemetry.summary import Share, Summary
+from firstaudio.telemetry.summary import Group, Share, Summary
 
 Severity = Literal["critical", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "info")
 
 MIN_REQUESTS = 10
 """Below that nothing is recommended: 10 of 10 is the first sample whose share certainly lies above 70 %."""
-MISS_SHARE = 0.05  # of requests that may miss the target without anything to be said
+LATE_SHARE = 0.05  # of requests that may miss the target without anything to be said
 BUFFER_MS = 100.0  # what a player is taken to hold
 LITTLE_MS = 5.0  # the floor of the harness: differences below are none
 
@@ -151,16 +151,17 @@ def share_evidence(share: Share) -> dict[str, Any]:
     return {"share": round(share.value or 0.0, 4), "low": round(low, 4), "high": round(high, 4)}
 
 
-def misses(summary: Summary) -> Share:
-    """Those that missed the target."""
-    return Share(summary.attainment.n - summary.attainment.num, summary.attainment.n)
+def late(of: Summary | Group) -> Share:
+    """Those that had their audio after the target, or left because they had none by then; not those that failed."""
+    num_failed = of.ttfa.num_failed
+    return Share(of.attainment.n - of.attainment.num - num_failed, of.attainment.n - num_failed)
 
 
 def severity_of(summary: Summary) -> Severity:
     """How much it matters that the first audio comes late."""
-    name = investigation_category(summary.ttfa.mean, summary.miss_rate or 0.0)
-    late = (misses(summary).value or 0.0) > MISS_SHARE
-    return "critical" if name == "CRITICAL" else "warning" if late else "info"
+    share = late(summary).value or 0.0
+    name = investigation_category(summary.ttfa.mean, share)
+    return "critical" if name == "CRITICAL" else "warning" if share > LATE_SHARE else "info"
 
 
 def engine_of(summary: Summary, context: Context) -> str:
