@@ -28,7 +28,7 @@ from firstaudio.server.schemas.performance import (
 )
 from firstaudio.server.service import Service, service_of
 from firstaudio.slo import CATEGORIES
-from firstaudio.telemetry.advice import advise, context_of
+from firstaudio.telemetry.advice import advise
 from firstaudio.telemetry.measurement import Measurement
 from firstaudio.telemetry.summary import Share, Summary, meets
 from firstaudio.trace import STAGES
@@ -130,9 +130,7 @@ def _timing_stats(summary: Summary) -> TimingStats:
 
 
 async def _recommendations(service: Service, summary: Summary) -> list[RecommendationEntry]:
-    reports = await asyncio.to_thread(service.synthesizer.engine_reports)
-    told = {name: report for name, report in reports.items() if report is not None}
-    context = context_of(service.config, service.synthesizer, told)
+    context = await service.telemetry.context()
     return [RecommendationEntry(**each.as_dict()) for each in advise(summary, context)]
 
 

@@ -65,7 +65,7 @@ class MeasurementQuery(BaseModel):
     voice: str | None = Field(
         None, max_length=MAX_NAME_CHARS, description="Of this voice alone, or of those it is another name for."
     )
-    origin: Origin | Literal["all"] = Field("all", description="Who asked.")
+    origin: Literal[Origin, "all"] = Field("all", description="Who asked.")
 
 
 class PerformanceQuery(BaseModel):
