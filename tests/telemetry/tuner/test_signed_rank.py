@@ -1,6 +1,5 @@
 """The normal limit is close to what scipy says."""
 
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,9 +14,10 @@ def test_it_is_what_scipy_computes_for_ties_and_all(values):
     assert signed_rank_p(values) == pytest.approx(expected, rel=1e-6)
 
 
-def test_it_is_near_the_exact_test_where_the_sample_is_small():
+def test_in_a_small_sample_it_is_less_certain_than_the_exact_test_and_never_more():
     values = [0.3, -0.1, 0.7, 0.9, 1.1, -0.2, 0.45, 1.3, 0.05, 0.6, 0.8, 0.35]
-    assert signed_rank_p(values) == pytest.approx(wilcoxon(values, method="exact").pvalue, rel=0.2)
+    exact = wilcoxon(values, method="exact").pvalue
+    assert exact <= signed_rank_p(values) < 2 * exact
 
 
 def test_nothing_that_differs_is_no_difference():

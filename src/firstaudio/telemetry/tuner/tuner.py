@@ -11,6 +11,7 @@ decision names the line to put there.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import threading
@@ -287,10 +288,9 @@ class RealTimeOptimizer:
             await asyncio.sleep(seconds)
             return
         assert self._wake is not None
-        try:
-            await asyncio.wait_for(self._wake.wait(), seconds)
-        except TimeoutError:
-            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):  # 3.11's wait_for may lose a cancellation
+                await self._wake.wait()
         self._wake.clear()
 
     async def _consider(self) -> None:
@@ -334,9 +334,7 @@ class RealTimeOptimizer:
             self._experiment = None
             self._rest_until_s = self._now_s() + self._config.tuner.cool_down_s
             if action != "abandoned":
-                rest_s = UNDECIDED_REST_S if name == "inconclusive" else REST_S
-                key = (experiment.knob.setting, experiment.current, experiment.value)
-                self._tried[key] = self._now_s() + rest_s
+                self._rest(experiment, UNDECIDED_REST_S if name == "inconclusive" else REST_S, action)
             if action == "kept":
                 self._keep(experiment)
         evidence = _evidence(experiment, verdict)
@@ -353,6 +351,13 @@ class RealTimeOptimizer:
         )
         await self._record(decision)
         return decision
+
+    def _rest(self, experiment: Experiment, rest_s: float, action: Action) -> None:
+        """Let what was tried rest; with a gain that is not applied also what else this setting could be."""
+        knob = experiment.knob
+        values = [experiment.value, *(knob.candidates(experiment.base) if action == "recommended" else ())]
+        for value in values:
+            self._tried[knob.setting, experiment.current, value] = self._now_s() + rest_s
 
     def _keep(self, experiment: Experiment) -> None:
         before = self._synthesizer.streaming
