@@ -19,6 +19,7 @@ from firstaudio.cli.bench.flags import spread
 from firstaudio.cli.doctor import doctor
 from firstaudio.cli.models import models_app
 from firstaudio.cli.say import say
+from firstaudio.cli.schedule import schedule_app
 from firstaudio.cli.serve import serve
 from firstaudio.cli.sessions import sessions_app
 from firstaudio.cli.voices import voices
@@ -58,6 +59,7 @@ app.command()(doctor)
 app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
 app.add_typer(sessions_app, name="sessions")
+app.add_typer(schedule_app, name="schedule")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -190,7 +190,7 @@ class Execution:
             self.record,
             ended_at=self._place.wall_clock(),
             exit_code=None if isinstance(ending, str) else ending.exit_code,
-            stderr=self.listener.tail,
+            stderr=self._without_place(self.listener.tail),
             num_own_streams=None if watch is None else watch.num_own,
             num_other_streams=None if watch is None else watch.num_other,
             summary=summary,
@@ -206,7 +206,7 @@ class Execution:
             return ending
         if ending.timed_out:
             return f"it was ended because it took longer than {self._place.deadline_s:g} s"
-        said = f": {self.listener.last_line}" if self.listener.last_line else ""
+        said = f": {self._without_place(self.listener.last_line)}" if self.listener.last_line else ""
         if ending.exit_code not in MEASURED or record.summary is None:
             return f"the benchmark program {_how(ending.exit_code)} and left no results{said}"
         if not record.summary.num_ok:
@@ -216,6 +216,10 @@ class Execution:
         if record.num_own_streams == 0:
             return f"none of its requests reached this server: something else answers at {record.url}"
         return ""
+
+    def _without_place(self, text: str) -> str:
+        """Where on this machine the state lies is nothing that clients need."""
+        return text.replace(str(self._book.folder), "<state>/benchmarks")
 
     def _judged(self, record: RunRecord) -> RunRecord:
         if record.summary is None:

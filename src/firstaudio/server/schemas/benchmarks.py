@@ -94,10 +94,13 @@ class SummaryEntry(BaseModel):
     num_requests: int
     num_ok: int
     ttfa_ms: float | None = Field(
-        description="Geometric mean of the median TTFA of the conditions with one client and no cache."
+        description="Geometric mean of the median TTFA of the streamed conditions with one client and no cache."
     )
     rtf: float | None = Field(description="The same of RTF.")
     num_cells: int = Field(description="How many such conditions there are.")
+    others_cpu_share: float | None = Field(
+        description="The most of the machine that other processes used in one of the conditions, 0..1."
+    )
     machine: str = Field(description="Runs with the same one were made on the same machine.")
     workload_hash: str = Field(description="Runs with the same one sent the same texts in the same way.")
     versions: dict[str, str]

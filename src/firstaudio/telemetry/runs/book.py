@@ -118,7 +118,7 @@ class RunBook:
     def write(self, record: RunRecord) -> None:
         """Keep a record: all of it or, after a failure, what was there before. Raises ConfigError."""
         with self._writing():
-            write_json(self.run_folder(record.id) / RECORD, _ADAPTER.dump_python(record, mode="json"))
+            write_json(self.run_folder(record.id) / RECORD, as_json(record))
 
     def read(self, run_id: str) -> RunRecord:
         """One record. Raises NotFoundError where there is none, or none that can be read."""
@@ -208,6 +208,12 @@ class RunBook:
                 f"{self.folder} cannot be written ({error.strerror or type(error).__name__}); free some space, "
                 "or set telemetry.state_folder to another folder"
             ) from error
+
+
+def as_json(record: RunRecord) -> dict[str, Any]:
+    """A record as it lies on disk."""
+    document: dict[str, Any] = _ADAPTER.dump_python(record, mode="json")
+    return document
 
 
 def write_json(path: Path, document: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 BenchmarkType = Literal["ttfa", "streaming", "full"]
 RunStatus = Literal["running", "succeeded", "failed", "cancelled"]
-Trigger = Literal["request", "schedule", "command"]
+Trigger = Literal["request", "schedule"]
 Verdict = Literal["ok", "suspect", "too few", "not judged"]
 
 BENCHMARK_TYPES: tuple[BenchmarkType, ...] = get_args(BenchmarkType)
@@ -69,11 +69,12 @@ class RunSummary:
         num_ok: Of them.
         ttfa_ms: Geometric mean of the median TTFA of `num_cells` cells; None unless each of them has one.
         rtf: The same of RTF.
-        num_cells: Cells with one client at a time whose answers come from no cache.
+        num_cells: Cells with one client at a time, whose answers are streamed and come from no cache.
         machine: Short hash of processor, cores, memory and system.
         workload_hash: Equal for runs that sent the same texts in the same way.
         versions: Of Python, this package and what it stands on, by name.
         cells: Every cell.
+        others_cpu_share: The most of the machine that other processes used in a cell, 0..1; None where it is not known.
     """
 
     verdict: str
@@ -88,6 +89,7 @@ class RunSummary:
     workload_hash: str
     versions: Mapping[str, str]
     cells: tuple[CellFigures, ...] = ()
+    others_cpu_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ class RunRecord:
     Attributes:
         id: `bench_<seconds since 1970>`, with a number behind it where that was taken.
         request: What was asked for.
-        trigger: Who asked: a request over HTTP, the schedule, a command line.
+        trigger: Who asked: a request over HTTP, or the schedule.
         status: "succeeded": there are results; whether they may be quoted is `summary.verdict`.
         started_at: Seconds since 1970.
         ended_at: The same; None while it runs, and where nobody saw the end.

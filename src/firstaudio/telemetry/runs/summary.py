@@ -24,7 +24,7 @@ def summarise_session(document: Mapping[str, Any]) -> RunSummary:
     """
     try:
         cells = tuple(_figures(cell) for cell in document["cells"])
-        typical = [cell for cell in cells if cell.concurrency == 1 and cell.label != "cached"]
+        typical = [figures for figures, cell in zip(cells, document["cells"], strict=True) if _is_typical(cell)]
         return RunSummary(
             verdict=str(document["verdict"]),
             reasons=tuple(map(str, document["reasons"])),
@@ -34,6 +34,7 @@ def summarise_session(document: Mapping[str, Any]) -> RunSummary:
             ttfa_ms=geometric_mean([cell.ttfa_ms for cell in typical]),
             rtf=geometric_mean([cell.rtf for cell in typical]),
             num_cells=len(typical),
+            others_cpu_share=_others(document["cells"]),
             machine=machine_hash(document["environment"]["machine"]),
             workload_hash=str(document["workload_hash"]),
             versions=_versions(document["environment"]["software"]),
@@ -61,6 +62,17 @@ def machine_hash(machine: Mapping[str, Any]) -> str:
         "os": machine["os"],
     }
     return hashlib.sha256(json.dumps(equal, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _is_typical(cell: Mapping[str, Any]) -> bool:
+    """Whether its TTFA is that of one listener who is streamed to what no cache holds."""
+    axes = cell["axes"]
+    return bool(axes.get("concurrency") == 1 and axes.get("delivery") != "whole" and cell["label"] != "cached")
+
+
+def _others(cells: Sequence[Mapping[str, Any]]) -> float | None:
+    shares = [cell["client"]["others_cpu_share"] for cell in cells if cell["client"]]
+    return max((float(share) for share in shares if share is not None), default=None)
 
 
 def _figures(cell: Mapping[str, Any]) -> CellFigures:

@@ -122,4 +122,6 @@ def _judge(figure: str, summary: RunSummary, known: Sequence[RunRecord], reason:
     is_suspect = value > high and value > expected * (1 + RELATIVE_FLOOR)
     is_suspect = is_suspect and value - expected > ABSOLUTE_FLOORS[figure]
     sentence = f"{figure} {value:.3g}, expected {expected:.3g} ({low:.3g} to {high:.3g}, {len(samples)} runs)"
+    if is_suspect and summary.others_cpu_share is not None:
+        sentence += f"; other processes used {summary.others_cpu_share:.0%} of the machine"
     return Trend(figure, value, "suspect" if is_suspect else "ok", len(samples), expected, low, high, sentence)

@@ -1,0 +1,188 @@
+"""`firstaudio schedule`: benchmarks that repeat: when the next one is due, one now, what came of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from firstaudio.cli.options import ConfigOption, JsonOption
+from firstaudio.config import Config, load
+
+if TYPE_CHECKING:
+    from firstaudio.telemetry.runs.records import RunRecord
+
+EXIT_FAILED, EXIT_SUSPECT = 1, 99
+TOKEN = "FIRSTAUDIO_BENCH_TOKEN"
+TYPES = ("ttfa", "streaming", "full")
+_COLUMNS = ("id", "type", "by", "status", "verdict", "requests", "TTFA, ms", "RTF", "trend")
+
+UrlOption = Annotated[
+    str | None,
+    typer.Option("--url", help="The server to benchmark; default: the one that the configuration describes."),
+]
+TypeOption = Annotated[
+    str | None, typer.Option("--type", metavar="|".join(TYPES), help="Which benchmark; default: schedule.benchmark.")
+]
+
+schedule_app = typer.Typer(
+    name="schedule",
+    help="Benchmarks that repeat: list, run, history.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@schedule_app.command("list")
+def list_(config: ConfigOption = None, json_: JsonOption = False) -> None:
+    """Say what is scheduled, when it is due next, and where its results lie."""
+    told = _plan(load(config))
+    if json_:
+        print(json.dumps(told, indent=2))
+        return
+    for name, value in told.items():
+        print(f"{name}\t{'-' if value is None else value}")
+
+
+@schedule_app.command()
+def run(
+    url: UrlOption = None, type_: TypeOption = None, config: ConfigOption = None, json_: JsonOption = False
+) -> None:
+    """Run one benchmark now, and wait for it.
+
+    The server at --url runs it and keeps the result. The API key is taken from FIRSTAUDIO_BENCH_TOKEN, else from the
+    configuration. Exit codes: 1 when it failed, 99 when a figure is suspect, 3 when no server answers.
+    """
+    effective = load(config)
+    kind = type_ or effective.schedule.benchmark
+    if kind not in TYPES:
+        raise typer.BadParameter(f"{kind} is not known; use one of {', '.join(TYPES)}", param_hint="--type")
+    from firstaudio.cli.benchmark_client import BenchmarkClient, url_of
+
+    keys = effective.server.api_keys
+    client = BenchmarkClient(url or url_of(effective.server), os.environ.get(TOKEN) or (keys[0] if keys else None))
+    card = client.run(kind, _say)
+    if json_:
+        print(json.dumps(card, indent=2))
+    else:
+        _print_card(card)
+    if card["status"] != "succeeded":
+        _say(f"{card['id']} {card['status']}: {card['error']}")
+        raise typer.Exit(EXIT_FAILED)
+    suspects = [trend["sentence"] for trend in card["trends"] if trend["verdict"] == "suspect"]
+    for sentence in suspects:
+        _say(f"suspect: {sentence}")
+    raise typer.Exit(EXIT_SUSPECT if suspects else 0)
+
+
+@schedule_app.command()
+def history(config: ConfigOption = None, json_: JsonOption = False) -> None:
+    """Show the runs that this machine keeps, oldest first, each against those before it."""
+    from firstaudio.telemetry.runs.book import RunBook
+    from firstaudio.telemetry.state import state_place
+
+    book = RunBook(state_place(load(config)))
+    found = book.runs()
+    records = found.records[::-1]
+    if json_:
+        print(json.dumps([_record_json(record) for record in records], indent=2))
+    else:
+        _print_table(records)
+    for problem in found.unreadable:
+        _say(problem)
+    if not records:
+        _say(f"there is no run in {book.folder}; `firstaudio schedule run` makes one of a server that runs")
+
+
+def _plan(config: Config) -> dict[str, Any]:
+    """What `list` tells."""
+    import time
+
+    from firstaudio.config.every import parse_every
+    from firstaudio.telemetry.runs.book import FOLDER
+    from firstaudio.telemetry.runs.memory import read_memory
+    from firstaudio.telemetry.runs.schedule import next_run
+    from firstaudio.telemetry.state import state_place
+
+    schedule, state = config.schedule, state_place(config)
+    every, memory, now = parse_every("schedule.every", schedule.every), read_memory(state), time.time()
+    due = None if every is None else next_run(memory.last_run, now, every, memory.num_failures)
+    return {
+        "every": schedule.every,
+        "benchmark": schedule.benchmark,
+        "only_idle": schedule.only_idle,
+        "keep": schedule.keep,
+        "next_run": _iso(due),
+        "overdue": due is not None and due <= now,
+        "last_run": _iso(memory.last_run),
+        "last_id": memory.last_id,
+        "last_error": memory.last_error,
+        "num_failures": memory.num_failures,
+        "folder": str(state / FOLDER),
+    }
+
+
+def _record_json(record: RunRecord) -> dict[str, Any]:
+    from firstaudio.telemetry.runs.book import as_json
+
+    return {**as_json(record), "contended": record.contended, "suspect": record.is_suspect}
+
+
+def _print_table(records: Sequence[RunRecord]) -> None:
+    if not sys.stdout.isatty():
+        for row in (_COLUMNS, *map(_row, records)) if records else ():
+            print(*row, sep="\t")
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*_COLUMNS, box=None)
+    for record in records:
+        table.add_row(*map(Text, _row(record)))
+    Console().print(table)
+
+
+def _row(record: RunRecord) -> tuple[str, ...]:
+    summary, verdicts = record.summary, {trend.verdict for trend in record.trends}
+    trend = next((verdict for verdict in ("suspect", "not judged", "too few", "ok") if verdict in verdicts), "-")
+    return (
+        record.id,
+        record.request.benchmark_type,
+        record.trigger,
+        record.status + (", contended" if record.contended else ""),
+        summary.verdict if summary else "-",
+        f"{summary.num_ok}/{summary.num_requests}" if summary else "-",
+        _number(summary.ttfa_ms if summary else None, ".1f"),
+        _number(summary.rtf if summary else None, ".4f"),
+        trend,
+    )
+
+
+def _print_card(card: Mapping[str, Any]) -> None:
+    summary = card["summary"]
+    print(f"{card['id']}\t{card['benchmark_type']}\t{card['status']}")
+    if summary:
+        print(f"verdict\t{summary['verdict']}")
+        print(f"requests\t{summary['num_ok']} of {summary['num_requests']} ok")
+        print(f"TTFA, ms\t{_number(summary['ttfa_ms'], '.1f')}\nRTF\t{_number(summary['rtf'], '.4f')}")
+    for trend in card["trends"]:
+        print(f"{trend['verdict']}\t{trend['sentence']}")
+
+
+def _number(value: float | None, form: str) -> str:
+    return "n/a" if value is None else format(value, form)
+
+
+def _iso(moment: float | None) -> str | None:
+    return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
+
+
+def _say(message: str) -> None:
+    print(f"firstaudio: {message}", file=sys.stderr)
