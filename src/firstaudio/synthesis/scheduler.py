@@ -209,6 +209,11 @@ class ScheduledStream:
         """Whether audio was made for it."""
         return self.playback.deadline_ns is not None
 
+    @property
+    def has_unread(self) -> bool:
+        """Whether audio waits for its reader."""
+        return bool(self._unread)
+
     def cancel(self) -> None:
         """Stop within the step that runs; does not wait."""
         self._unread.clear()
@@ -329,7 +334,8 @@ class StepScheduler:
     def statistics(self) -> SchedulerStatistics:
         """Figures of this moment."""
         streams = self._streams
-        leads_s = [self._lead_s(stream, self._clock()) for stream in streams if stream.is_heard and not stream.ended]
+        now = self._clock()
+        leads_s = [self._listeners_lead_s(stream, now) for stream in streams if not stream.ended]
         return SchedulerStatistics(
             num_streams=len(streams),
             num_unstarted=sum(not stream.is_heard for stream in streams),
@@ -343,9 +349,9 @@ class StepScheduler:
             peak_streams=self._peak_streams,
             peak_busy_lanes=self._peak_busy_lanes,
             busy_s=self._busy_ns / NS_PER_S,
-            age_s=(self._clock() - self._began_ns) / NS_PER_S,
+            age_s=(now - self._began_ns) / NS_PER_S,
             unread_s=sum(stream.unread_s for stream in streams),
-            least_lead_s=min(leads_s, default=None),
+            least_lead_s=min((lead_s for lead_s in leads_s if lead_s is not None), default=None),
             rtf=self._rtf,
             first_step_s=self._first_step_s,
         )
@@ -367,12 +373,11 @@ class StepScheduler:
     def figures(self, stream: ScheduledStream) -> StreamFigures:
         """How one of its streams stands at this moment."""
         now = self._clock()
-        lead_s = self._lead_s(stream, now) if stream.unread_s else stream.playback.lead_ns(now) / NS_PER_S
         return StreamFigures(
             state="made" if stream.ended else stream.state,
             age_s=(now - stream.arrival_ns) / NS_PER_S,
             due_s=None if stream.ended else (self.deadline_ns(stream) - now) / NS_PER_S,
-            lead_s=None if stream.playback.deadline_ns is None else lead_s,
+            lead_s=self._listeners_lead_s(stream, now),
             unread_s=stream.unread_s,
             remaining_s=0.0 if stream.ended else stream.remaining_s,
             stalled_s=stream.playback.stalled_ns / NS_PER_S,
@@ -457,6 +462,12 @@ class StepScheduler:
 
     def _lead_s(self, stream: ScheduledStream, now: int) -> float:
         return (stream.runs_dry_ns(now) - now) / NS_PER_S
+
+    def _listeners_lead_s(self, stream: ScheduledStream, now: int) -> float | None:
+        """Below 0 for as long as the listener has been waiting for more; None before the first audio."""
+        if not stream.is_heard:
+            return None
+        return self._lead_s(stream, now) if stream.has_unread else stream.playback.lead_ns(now) / NS_PER_S
 
     def _admit(self, remaining_s: float, now: int) -> None:
         new = Demand(self._config.max_wait_ms / 1000, remaining_s, self._first_step_s)
