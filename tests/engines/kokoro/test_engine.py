@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, pairwise, product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from firstaudio.config import Config, EngineConfig, KokoroConfig, ModelConfig
+from firstaudio.config import CacheConfig, Config, EngineConfig, KokoroConfig, ModelConfig
 from firstaudio.engines.base import SpeakRequest
-from firstaudio.engines.kokoro.engine import KokoroEngine
+from firstaudio.engines.kokoro import loading
+from firstaudio.engines.kokoro.engine import KokoroEngine, Prepared
 from firstaudio.engines.kokoro.fidelity import Comparison, Distance, Verdict, distance
+from firstaudio.engines.kokoro.phonemes import Sound
+from firstaudio.engines.kokoro.runtimes.ort import OrtRuntime
 from firstaudio.engines.kokoro.statistics import measure_statistics
-from firstaudio.errors import ConfigError, RequestError, UnknownLanguageError, UnknownVoiceError
+from firstaudio.engines.kokoro.vocabulary import IDS
+from firstaudio.errors import ConfigError, EngineError, RequestError, UnknownLanguageError, UnknownVoiceError
 from firstaudio.synthesis.synthesizer import Synthesizer
 from firstaudio.synthesis.utterance import Utterance
 
@@ -38,6 +46,7 @@ def config_of(tools: SimpleNamespace, folder: Path, **kokoro: Any) -> Config:
     files = {"model": str(tools.MODEL), "voices": str(tools.VOICES)}
     return Config(
         engine=EngineConfig(names=("kokoro",)),
+        cache=CacheConfig(max_mb=0, share_running=False),
         kokoro=KokoroConfig(**(files | own)),
         model=ModelConfig(folder=str(folder)),
     )
@@ -89,6 +98,21 @@ def speak(engine: KokoroEngine, text: str, voice: str = "af_heart", **more: Any)
 
 def joined(chunks: list[Any]) -> Any:
     return np.concatenate([chunk.pcm for chunk in chunks])
+
+
+def fingerprint(chunks: list[Any]) -> str:
+    """Equal where every sample is."""
+    return hashlib.sha256(joined(chunks).tobytes()).hexdigest()
+
+
+_SPOKEN: dict[str, str] = {}
+
+
+def spoken_once(engine: KokoroEngine, decode: Any) -> str:
+    """What `SENTENCE` is when nothing has happened before."""
+    if decode not in _SPOKEN:
+        _SPOKEN[decode] = fingerprint(speak(engine, SENTENCE, decode=decode))
+    return _SPOKEN[decode]
 
 
 def marks_of(chunks: list[Any]) -> list[Any]:
@@ -244,20 +268,18 @@ def test_a_text_without_a_sound_has_no_chunks(whole: KokoroEngine):
     assert speak(whole, "...") == []
 
 
-@pytest.mark.parametrize("num_steps", [0, 1, 2, 3])
-@pytest.mark.parametrize("name", ["whole", "windowed"])
-def test_a_segment_that_is_left_after_any_step_leaves_the_engine_usable(
-    request: pytest.FixtureRequest, name: str, num_steps: int
+@settings(max_examples=12, deadline=None)
+@given(num_steps=st.integers(0, 40), decode=st.sampled_from(["windowed", "whole"]))
+def test_a_segment_that_is_left_after_any_step_leaves_nothing_and_the_next_is_as_ever(
+    windowed: KokoroEngine, num_steps: int, decode: Any
 ):
-    engine = request.getfixturevalue(name)
-    expected = joined(speak(engine, SENTENCE))
-    text = "Nobody asked the captain about the weather. " * 60
-    steps = engine.steps(engine.prepare(SpeakRequest(text, "af_heart", "en-us")))
-    for _ in range(num_steps):
-        next(steps)
-    steps.close()
-    assert engine._keeper._num_users == 0
-    np.testing.assert_array_equal(joined(speak(engine, SENTENCE)), expected)
+    left = windowed.steps(windowed.prepare(request(windowed, SENTENCE * 3, decode=decode)))
+    num_taken = sum(1 for _ in islice(left, num_steps))
+    left.close()
+    assert num_taken <= num_steps
+    assert windowed._keeper._num_users == 0
+    assert all(each["num_queued"] == 0 for each in windowed.status()["sessions"])
+    assert fingerprint(speak(windowed, SENTENCE, decode=decode)) == spoken_once(windowed, decode)
 
 
 def test_two_segments_may_take_turns(windowed: KokoroEngine):
@@ -290,15 +312,229 @@ def test_a_model_that_was_unloaded_is_loaded_again(tools: SimpleNamespace, confi
         engine.close()
 
 
+# What reaches the model.
+
+
+class Noting:
+    """A session that keeps what it was given."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self.inputs, self.outputs = session.inputs, session.outputs
+        self.tokens: list[int] = []
+
+    def run(self, inputs: Any) -> Any:
+        tokens = inputs["tokens"][0].tolist()
+        assert (tokens[0], tokens[-1]) == (0, 0)
+        self.tokens += tokens[1:-1]
+        return self._session.run(inputs)
+
+
+@pytest.mark.parametrize(
+    ("num_phonemes", "decode"),
+    [*product((1, 510, 511), ("windowed", "whole")), (5000, "windowed")],
+)
+def test_every_token_reaches_the_model_exactly_once(
+    windowed: KokoroEngine, monkeypatch: pytest.MonkeyPatch, num_phonemes: int, decode: Any
+):
+    """The sounds differ from place to place, so that none could take another one's place."""
+    symbols = [symbol for symbol in IDS if symbol.isascii() and symbol.isalpha()]
+    words = "".join(" " if index % 7 == 3 else symbols[index * index % len(symbols)] for index in range(num_phonemes))
+    text = "x" * 10
+    sound = Sound(0, len(text), words, "word", False)
+    monkeypatch.setattr(windowed._tokens._espeak, "sounds", lambda *_: [sound])
+    model = windowed._keeper.peek().model
+    front = Noting(model.decoder._front)
+    monkeypatch.setattr(model.decoder, "_front", front)
+    prepared = windowed.prepare(request(windowed, text, decode=decode))
+    assert len(prepared.runs) == -(-num_phonemes // 510)
+    steps = windowed.steps(prepared)
+    if num_phonemes > 1020:  # a run's first step has run its front, and the rest of the run is speech like any other
+        steps = first_of_each_run(windowed, prepared)
+    assert sum(chunk.num_samples for chunk in steps) > 0
+    assert tuple(front.tokens) == windowed._tokens.vocabulary.encode(words)
+
+
+def first_of_each_run(engine: KokoroEngine, prepared: Prepared) -> Iterator[Any]:
+    for run in prepared.runs:
+        steps = engine.steps(Prepared(prepared.request, [run], prepared.windowed))
+        yield next(steps)
+        steps.close()
+
+
+def test_a_run_for_each_dialect_speaks_the_same_audio(tools: SimpleNamespace, tmp_path: Path, whole: KokoroEngine):
+    """The files differ in names, types and outputs; what is heard does not."""
+    expected = fingerprint(speak(whole, SENTENCE))
+    for dialect in ("input_ids", "int_speed", "long_speed"):
+        model = tmp_path / f"{dialect}.onnx"
+        model.write_bytes(tools.dialects[dialect](tools.load(tools.MODEL)).SerializeToString())
+        engine = KokoroEngine(config_of(tools, tmp_path, model=str(model)))
+        engine.start()
+        try:
+            assert engine.status()["cut_problem"] == ""
+            chunks = speak(engine, SENTENCE)
+            assert fingerprint(chunks) == expected
+            check_marks(chunks, SENTENCE)
+        finally:
+            engine.close()
+
+
+# Sessions that fail in mid-stream.
+
+
+class Device:
+    """Runtime with a session whose faults are set while it runs."""
+
+    name, fixes_shapes = "fake-gpu", False
+
+    def __init__(self, faulty: Any) -> None:
+        self._faulty = faulty
+        self.sessions: list[Any] = []
+
+    def load(self, model: Path, shapes: Any = None) -> Any:
+        self.sessions.append(self._faulty(OrtRuntime("cpu", num_threads=1).load(model)))
+        return self.sessions[-1]
+
+    def fails(self, fault: str, *, after: int) -> None:
+        """From now on: so many sound runs, then a fault."""
+        session = self.sessions[-1]
+        session.faults[session.num_runs + after] = fault
+
+
+@pytest.fixture
+def device(tools: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Device:
+    device = Device(tools.Faulty)
+    monkeypatch.setattr(loading, "resolve", lambda *_given, **_more: [device])
+    return device
+
+
+@pytest.fixture
+def on_device(windowed: KokoroEngine, device: Device) -> Iterator[KokoroEngine]:
+    """Decodes windows on the device; the processor stands by."""
+    engine = KokoroEngine(windowed._config)
+    close = engine.close  # a test may take it away
+    engine.start()
+    yield engine
+    close()
+
+
+@pytest.mark.parametrize("fault", ["raise", "nan", "constant"])
+@pytest.mark.parametrize("step", [0, 2])
+async def test_a_session_that_fails_in_mid_stream_is_retired_and_no_audio_is_lost(
+    on_device: KokoroEngine, device: Device, windowed: KokoroEngine, fault: str, step: int
+):
+    device.fails(fault, after=step)
+    prepared = on_device.prepare(request(on_device, SENTENCE))
+    runtimes = []
+    chunks = []
+    for chunk in on_device.steps(prepared):
+        chunks.append(chunk)
+        runtimes.append(prepared.runtime)
+    assert runtimes[: step + 1] == ["fake-gpu"] * step + ["onnxruntime-cpu"]
+    assert set(runtimes[step:]) == {"onnxruntime-cpu"}
+    np.testing.assert_allclose(joined(chunks), joined(speak(windowed, SENTENCE)), atol=1e-6)
+    check_marks(chunks, SENTENCE)
+    fast, stand_by = on_device.status()["sessions"]
+    assert (fast["name"], fast["num_failures"], stand_by["retired"]) == ("fake-gpu", 1, None)
+    assert fast["retired"]["reason"] == fast["last_failure"] != ""
+
+
+async def test_where_no_session_is_left_the_error_says_what_each_of_them_said(
+    on_device: KokoroEngine, device: Device, monkeypatch: pytest.MonkeyPatch
+):
+    router = on_device._keeper.peek().model._router
+    stand_by = router._board.sessions[1]
+    broken = device._faulty(stand_by.session, {0: "nan"})
+    monkeypatch.setattr(stand_by, "session", broken)
+    device.fails("raise", after=1)
+    steps = on_device.steps(on_device.prepare(request(on_device, SENTENCE)))
+    assert next(steps).num_samples
+    with pytest.raises(
+        EngineError, match="no session could run the step: fake-gpu: it fell over; onnxruntime-cpu: its output was not"
+    ) as caught:
+        list(steps)
+    assert caught.value.retryable
+    assert on_device._keeper._num_users == 0
+    assert joined(speak(on_device, SENTENCE)).size  # a step that fails everywhere is held against nobody
+
+
+async def test_a_stream_whose_first_step_fails_everywhere_is_begun_again_and_is_whole(
+    on_device: KokoroEngine, device: Device, windowed: KokoroEngine, monkeypatch: pytest.MonkeyPatch
+):
+    stand_by = on_device._keeper.peek().model._router._board.sessions[1]
+    monkeypatch.setattr(stand_by, "session", device._faulty(stand_by.session, {0: "raise"}))
+    door = Synthesizer(on_device._config, {"kokoro": shared(on_device, monkeypatch)})
+    await door.start()
+    device.fails("raise", after=0)
+    async with door.stream(Utterance(SENTENCE, voice="af_heart")) as stream:
+        chunks = [chunk async for chunk in stream]
+    await door.close()
+    assert stream.trace.num_retries == 1
+    check_marks(chunks, SENTENCE)
+
+
+# When it starts.
+
+
+def test_an_engine_that_cannot_start_leaves_no_worker_and_no_thread(tools: SimpleNamespace, tmp_path: Path):
+    threads = set(threading.enumerate())
+    engine = KokoroEngine(config_of(tools, tmp_path, model="nowhere.onnx"))
+    with pytest.raises(ConfigError):
+        engine.start()
+    broken = KokoroEngine(config_of(tools, tmp_path, runtimes=("abacus",)))
+    with pytest.raises(ConfigError):
+        broken.start()
+    assert (engine._tokens._phonemizer.pid, broken._tokens._phonemizer.pid) == (None, None)
+    assert set(threading.enumerate()) == threads
+
+
+def test_windows_for_everybody_are_refused_where_nobody_was_measured(tools: SimpleNamespace, tmp_path: Path):
+    engine = KokoroEngine(config_of(tools, tmp_path, decode="windowed"))
+    with pytest.raises(ConfigError, match=r"kokoro\.decode is windowed, but no voice .*models optimize"):
+        engine.start()
+
+
+def test_voices_that_go_without_windows_are_named(windowed: KokoroEngine, whole: KokoroEngine, caplog: Any):
+    voices = {voice.id for voice in windowed.voices() if voice.alias_of is None}
+    assert set(windowed.status()["voices_decoded_whole"]) == voices - {"af_heart"}
+    assert whole.status()["voices_decoded_whole"] == []
+    config = replace(windowed._config, kokoro=replace(windowed._config.kokoro, decode="windowed"))
+    engine = KokoroEngine(config)
+    engine.start()
+    engine.close()
+    assert "voices are decoded whole, because nobody has measured them: " in caplog.text
+
+
 # Through the one door.
+
+
+def shared(engine: KokoroEngine, monkeypatch: pytest.MonkeyPatch) -> KokoroEngine:
+    """Started and closed by somebody else."""
+    monkeypatch.setattr(engine, "start", lambda: None)
+    monkeypatch.setattr(engine, "close", lambda: None)
+    return engine
 
 
 @pytest.fixture
 def door(windowed: KokoroEngine, monkeypatch: pytest.MonkeyPatch) -> Synthesizer:
     """On an engine that others go on using."""
-    monkeypatch.setattr(windowed, "start", lambda: None)
-    monkeypatch.setattr(windowed, "close", lambda: None)
-    return Synthesizer(replace(windowed._config), {"kokoro": windowed})
+    return Synthesizer(windowed._config, {"kokoro": shared(windowed, monkeypatch)})
+
+
+@pytest.mark.parametrize("decode", ["windowed", "whole"])
+async def test_what_is_streamed_is_what_is_collected(door: Synthesizer, windowed: KokoroEngine, decode: Any):
+    """One segment: its audio, but for the silence around it, sample for sample."""
+    text = "Nobody asked."
+    await door.start()
+    async with door.stream(Utterance(text, voice="af_heart", decode=decode)) as stream:
+        streamed = joined([chunk async for chunk in stream])
+    await door.close()
+    assert stream.trace.num_segments == 1
+    assert stream.trace.decode == decode
+    collected = joined(speak(windowed, text, decode=decode))
+    assert len(streamed) > 0.9 * len(collected)
+    begin = next(at for at in range(len(collected)) if np.array_equal(collected[at : at + 64], streamed[:64]))
+    np.testing.assert_array_equal(streamed, collected[begin : begin + len(streamed)])
 
 
 async def test_the_synthesizer_speaks_a_long_text_from_its_first_window_on(door: Synthesizer):
