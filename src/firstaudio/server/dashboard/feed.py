@@ -45,6 +45,11 @@ class Feed:
         self.num_viewers = 0
         self.closed = asyncio.Event()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether snapshots are being made."""
+        return self._task is not None and not self._task.done()
+
     def require_room(self) -> None:
         """Raise NotReadyError when the server shuts down, OverloadedError when too many watch."""
         if self.closed.is_set():
@@ -77,7 +82,7 @@ class Feed:
         """Begin to watch; the number of the last snapshot that is too old to be shown."""
         self.num_viewers += 1
         if self._task is not None:
-            return self._number - 1
+            return self._number - 1 if self._event else self._number
         self._task = asyncio.create_task(self._run(), name="dashboard")
         return self._number
 
@@ -86,6 +91,7 @@ class Feed:
         if not self.num_viewers and self._task is not None:
             self._task.cancel()
             self._task = None  # the next viewer begins anew, also while this one is still on its way out
+            self._event = b""
 
     async def _is_news(self) -> bool:
         """Wait for something new; False where nothing came for a while."""

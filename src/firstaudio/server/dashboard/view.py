@@ -61,10 +61,6 @@ class View:
         self.feed = Feed(self._line)
         telemetry.add_observer(self._window.add)
 
-    def add_section(self, name: str, tell: Callable[[], Any]) -> None:
-        """Show what `tell` gives, JSON or None, beside the sections of telemetry; called on the event loop."""
-        self._sections[name] = tell
-
     async def snapshot(self) -> DashboardSnapshot:
         """What the server does now; statistics are made on a thread."""
         answers = self._window.answers()
@@ -154,7 +150,7 @@ def _stream(stream: StreamSnapshot) -> StreamNow:
 def _request(measurement: Measurement) -> RequestNow:
     fields = RequestNow.model_fields.keys() - {"at", "first_audio_ms"}
     return RequestNow(
-        at=measurement.timestamp,
+        at=measurement.timestamp + measurement.duration_ms / 1000,
         first_audio_ms=dict(measurement.first_audio_ms),
         **{name: getattr(measurement, name) for name in fields},
     )

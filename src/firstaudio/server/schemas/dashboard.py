@@ -79,7 +79,7 @@ class SlotNow(BaseModel):
 class RequestNow(BaseModel):
     """One request that has ended."""
 
-    at: float = Field(description="When it was accepted, in seconds since 1970.")
+    at: float = Field(description="When it ended, in seconds since 1970.")
     request_id: str
     outcome: str
     origin: str

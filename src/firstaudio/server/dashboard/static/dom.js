@@ -61,7 +61,7 @@ export function ms(value) {
 
 export function seconds(value) {
   if (value === null || value === undefined) return "–";
-  if (Math.abs(value) < 60) return `${value.toFixed(1)} s`;
+  if (Math.abs(value) < 60) return `${value.toFixed(Math.abs(value) < 10 ? 1 : 0)} s`;
   const minutes = Math.floor(value / 60);
   if (minutes < 60) return `${minutes} min ${Math.floor(value % 60)} s`;
   const hours = Math.floor(minutes / 60);

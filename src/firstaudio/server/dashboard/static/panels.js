@@ -267,7 +267,8 @@ export function showBench(snapshot) {
   show($("bench"), [benchmarks, schedule], () => [
     ...(benchmarks?.running ? [h("p", {}, `${benchmarks.running} is running`), meter(benchmarks.progress, benchmarks.current_test ?? "")] : []),
     ...(benchmarks?.last ? lastRun(benchmarks.last) : [empty("No benchmark yet.")]),
-    ...(schedule ? [h("h3", {}, "Schedule"), h("dl", { class: "facts" }, tree(schedule))] : []),
+    ...(schedule && schedule.every === "off" ? [h("p", { class: "soft" }, "No schedule (schedule.every is off).")] : []),
+    ...(schedule && schedule.every !== "off" ? [h("h3", {}, "Schedule"), h("dl", { class: "facts" }, tree(schedule))] : []),
   ]);
 }
 
