@@ -12,8 +12,9 @@ from firstaudio.telemetry.measurement import Measurement
 from firstaudio.telemetry.store import DAY_S, MeasurementStore
 from firstaudio.telemetry.summary import Summary, summarise
 
-MAX_ROWS = 20_000  # half a second of a thread
+MAX_ROWS = 10_000  # a quarter of a second of a thread
 FRESH_S = 1.0
+FRESH_COSTS = 20.0  # a summary stays good for so many times what it cost: at most 5 % of a core go into it
 MAX_KEPT = 8  # windows
 
 
@@ -46,34 +47,37 @@ class Summaries:
         clock: Nanoseconds, never backwards.
 
     Attributes:
-        last: The latest of them, whatever its window; None before the first.
+        last: The one that was asked for last, whatever its window; None before the first.
     """
 
     def __init__(
         self, store: MeasurementStore, target_ms: float, wall_clock: Callable[[], float], clock: Clock = now_ns
     ) -> None:
         self._store, self._target_ms, self._wall_clock, self._clock = store, target_ms, wall_clock, clock
-        self._kept: dict[float, tuple[int, WindowSummary]] = {}
+        self._kept: dict[float, tuple[int, WindowSummary]] = {}  # with the moment until which they are good
         self._computing = asyncio.Lock()
         self.last: WindowSummary | None = None
 
     async def of_window(self, window_s: float = DAY_S) -> WindowSummary:
-        """What clients got in the last `window_s` seconds; the answer may be `FRESH_S` old."""
+        """What clients got in the last `window_s` seconds; the answer may be a moment old, by `FRESH_S`."""
         async with self._computing:  # who comes meanwhile finds it computed
-            made_ns, kept = self._kept.get(window_s, (0, None))
-            if kept is None or self._clock() - made_ns > FRESH_S * NS_PER_S:
-                self._kept.pop(window_s, None)
+            good_until_ns, kept = self._kept.get(window_s, (0, None))
+            if kept is None or self._clock() > good_until_ns:
                 kept = await self._compute(window_s)
-                self._keep(kept)
+            self.last = kept
             return kept
 
     async def _compute(self, window_s: float) -> WindowSummary:
+        begin_ns = self._clock()
         rows = await self._store.recent(MAX_ROWS + 1, since=self._wall_clock() - window_s, origin="client")
-        return await asyncio.to_thread(_window_summary, rows, window_s, self._target_ms)
+        summary = await asyncio.to_thread(_window_summary, rows, window_s, self._target_ms)
+        self._keep(summary, cost_ns=self._clock() - begin_ns)
+        return summary
 
-    def _keep(self, summary: WindowSummary) -> None:
-        self.last = summary
-        self._kept[summary.window_s] = (self._clock(), summary)
+    def _keep(self, summary: WindowSummary, cost_ns: int) -> None:
+        self._kept.pop(summary.window_s, None)
+        good_for_ns = max(FRESH_S * NS_PER_S, FRESH_COSTS * cost_ns)
+        self._kept[summary.window_s] = (self._clock() + round(good_for_ns), summary)
         while len(self._kept) > MAX_KEPT:
             del self._kept[next(iter(self._kept))]
 

@@ -67,7 +67,8 @@ async def show_performance(
 ) -> PerformanceReport:
     """What clients got in the last `window_s` seconds: times, targets, stages, trend, and what to do about it.
 
-    Requests of benchmarks, of the tuner and of the warm-up are not in it. An answer may be a second old.
+    Requests of benchmarks, of the tuner and of the warm-up are not in it. An answer may be a second old,
+    or some seconds where many requests are to be looked at.
     """
     service = service_of(request)
     response.headers["Cache-Control"] = "no-store"
