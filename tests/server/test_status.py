@@ -157,6 +157,20 @@ def test_the_start_is_timed_part_by_part(reporting: Any):
     assert progress["engines"][0]["start_ms"] <= timings["engines"]
 
 
+def test_the_cache_the_warm_up_and_the_prediction_tell_of_themselves(tools: Any):
+    config: Config = tools.settings()
+    with tools.run(config) as running:
+        for _ in range(2):
+            assert running.speak(input="Twice the same.").status == 200
+        status = running.get("/status").json
+        assert status["tts_processing"]["cache"]["num_hits"] >= 1
+        assert status["startup_timings"]["warm_up"] > 0
+        assert status["startup_timings"]["engines"] >= status["startup_timings"]["warm_up"]
+        assert set(status["prediction"]) >= {"made", "cached"}
+        assert status["cold_start_warmup"] == json.loads(json.dumps(status["cold_start_warmup"]))
+        assert _metric(running, "firstaudio_cache_hits_total") == status["tts_processing"]["cache"]["num_hits"]
+
+
 def test_sessions_are_those_that_the_engine_tells_of(reporting: Any):
     sessions = reporting.get("/session-status").json["sessions"]
     assert [(s["engine"], s["name"], s["num_runs"], s["share_of_runs"]) for s in sessions] == [

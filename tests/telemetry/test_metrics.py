@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from firstaudio.config import Config, EngineConfig
 from firstaudio.synthesis.synthesizer import Synthesizer
-from firstaudio.telemetry.gauges import COUNTERS, GAUGES
+from firstaudio.telemetry.gauges import CACHE_COUNTERS, CACHE_GAUGES, COUNTERS, GAUGES
 from firstaudio.telemetry.measurement import Measurement
 from firstaudio.telemetry.metrics import TTFA_BUCKETS, Metrics
 from firstaudio.trace import STAGES
@@ -199,6 +199,9 @@ async def test_gauges_are_what_the_schedulers_say():
         assert {series[f"firstaudio_{metric}", where] == statistics[name] for name, metric in still.items()} == {True}
         assert {series[f"firstaudio_{metric}_total", where] for metric, _ in COUNTERS.values()} == {0.0}
         assert ("firstaudio_least_lead_seconds", where) not in series
+        cache = asdict(speaker.cache.statistics())
+        assert {series[f"firstaudio_{m}", ()] == cache[name] for name, (m, _) in CACHE_GAUGES.items()} == {True}
+        assert {series[f"firstaudio_{m}_total", ()] for m, _ in CACHE_COUNTERS.values()} == {0.0}
         states: dict[str, Any] = {
             dict(found)["state"]: value for (name, found), value in series.items() if name == "firstaudio_engine_state"
         }

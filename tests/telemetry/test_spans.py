@@ -15,7 +15,8 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from firstaudio.clock import NS_PER_MS
-from firstaudio.errors import MissingExtraError
+from firstaudio.config import TelemetryConfig
+from firstaudio.errors import ConfigError, MissingExtraError
 from firstaudio.telemetry import spans as spans_module
 from firstaudio.telemetry.spans import MAX_WAITING, Spans, otlp_exporter
 from firstaudio.trace import MAX_SPANS, Trace
@@ -216,6 +217,11 @@ def test_no_thread_is_left():
 def test_a_password_in_the_address_is_not_shown():
     with sending(InMemorySpanExporter()) as spans:
         assert spans.status().endpoint == "collector:4318"
+
+
+def test_an_address_that_nothing_can_be_sent_to_is_refused_when_it_is_set():
+    with pytest.raises(ConfigError, match=r"^telemetry.otlp_endpoint is no address"):
+        TelemetryConfig(otlp_endpoint="localhost:4318")
 
 
 def test_without_the_packages_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch):

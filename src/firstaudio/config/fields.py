@@ -252,6 +252,8 @@ class TelemetryConfig:
     def __post_init__(self) -> None:
         if self.webhook_url:
             parse_url("telemetry.webhook_url", self.webhook_url)
+        if self.otlp_endpoint:
+            parse_url("telemetry.otlp_endpoint", self.otlp_endpoint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,6 @@ from firstaudio.server.schemas.status import (
     ProcessReport,
     Risk,
     SchedulerFigures,
-    Section,
     SessionHealth,
     SessionReport,
     SessionStatus,
@@ -82,11 +81,12 @@ async def status_report(service: Service) -> StatusReport:
         versions=dict(versions),
         memory=memory,
         startup_timings=dict(service.timings.ms),
-        cold_start_warmup=_section_of(synthesizer, "warmup"),
-        tts_processing={"cache": _section_of(synthesizer, "cache")},
-        prediction=_section_of(synthesizer, "predictor"),
+        cold_start_warmup=plain(service.warm_up.statistics()),
+        tts_processing={"cache": plain(synthesizer.cache.statistics())},
+        prediction=plain(synthesizer.predictor.statistics()),
         performance=sections.pop("performance", None),
         alerts=sections.pop("alerts", None),
+        benchmarks=sections.pop("benchmarks", None),
         scheduled_benchmark=sections.pop("schedule", None),
         real_time_optimization=sections.pop("tuner", None),
         telemetry={"enabled": service.config.telemetry.enabled, **sections},
@@ -216,13 +216,6 @@ def _runtimes(reports: Reports) -> list[str]:
     """What runs models, of all engines that tell it, each once."""
     told = [name for report in reports.values() for name in (report or {}).get("runtimes", ())]
     return list(dict.fromkeys(told))
-
-
-def _section_of(synthesizer: Synthesizer, part: str) -> Section | None:
-    """The statistics of a part of the synthesizer; None where there is no such part."""
-    found = getattr(synthesizer, part, None)
-    section: Section | None = None if found is None else plain(found.statistics())
-    return section
 
 
 def _sessions(

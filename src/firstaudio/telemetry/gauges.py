@@ -9,6 +9,7 @@ from typing import get_args
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from firstaudio.synthesis.cache import CacheStatistics
 from firstaudio.synthesis.roster import EngineState
 from firstaudio.synthesis.scheduler import SchedulerStatistics
 from firstaudio.synthesis.synthesizer import Synthesizer
@@ -38,6 +39,18 @@ COUNTERS = {
     "num_refused": ("streams_refused", "Streams that there was no room for."),
     "busy_s": ("lanes_busy_seconds", "Time that the lanes have worked, all together."),
 }
+# Fields of the cache's statistics, likewise.
+CACHE_GAUGES = {
+    "num_entries": ("cache_entries", "First segments that are kept."),
+    "num_bytes": ("cache_bytes", "What they take."),
+    "max_bytes": ("cache_bytes_limit", "What they may take."),
+}
+CACHE_COUNTERS = {
+    "num_hits": ("cache_hits", "First segments that were answered from what is kept."),
+    "num_misses": ("cache_misses", "First segments that an engine had to make."),
+    "num_shared": ("cache_shared", "Segments that joined a synthesis that was running."),
+    "num_evictions": ("cache_evictions", "Kept segments that made room for others."),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +58,7 @@ class _Moment:
     schedulers: Mapping[str, SchedulerStatistics] = field(default_factory=dict)
     states: Mapping[str, EngineState] = field(default_factory=dict)
     progress: float = 0.0
+    cache: CacheStatistics | None = None
 
 
 class StateCollector(Collector):
@@ -65,6 +79,7 @@ class StateCollector(Collector):
             schedulers=synthesizer.statistics(),
             states={status.name: status.state for status in synthesizer.engine_statuses()},
             progress=synthesizer.readiness.progress,
+            cache=synthesizer.cache.statistics(),
         )
 
     def describe(self) -> Iterable[Metric]:
@@ -81,6 +96,10 @@ class StateCollector(Collector):
             yield _gauge(metric, text, _field(moment.schedulers, name))
         for name, (metric, text) in COUNTERS.items():
             yield _counter(metric, text, _field(moment.schedulers, name))
+        for name, (metric, text) in CACHE_GAUGES.items():
+            yield GaugeMetricFamily(f"{NAMESPACE}_{metric}", text, value=getattr(moment.cache, name, None))
+        for name, (metric, text) in CACHE_COUNTERS.items():
+            yield CounterMetricFamily(f"{NAMESPACE}_{metric}", text, value=getattr(moment.cache, name, None))
 
 
 def _field(schedulers: Mapping[str, SchedulerStatistics], name: str) -> dict[str, float]:

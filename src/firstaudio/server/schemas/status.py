@@ -108,12 +108,15 @@ class StatusReport(BaseModel):
     hardware: HardwareReport
     versions: dict[str, str] = Field(description="Python, and the packages that matter.")
     memory: MemoryReport
-    startup_timings: dict[str, float | None] = Field(description="Milliseconds of each part of the start.")
-    cold_start_warmup: Section | None = Field(description="What was spoken to nobody before the first request.")
-    tts_processing: dict[str, Section | None] = Field(description="Caches, by name.")
-    prediction: Section | None = Field(description="How well TTFA is predicted before any work.")
+    startup_timings: dict[str, float | None] = Field(
+        description="Milliseconds of each part of the start; `engines` holds `warm_up`, `total` all but `process`."
+    )
+    cold_start_warmup: Section = Field(description="What was spoken to nobody before the first request.")
+    tts_processing: dict[str, Section] = Field(description="Caches, by name.")
+    prediction: Section = Field(description="How well TTFA is predicted before any work.")
     performance: Section | None = Field(description="What clients' latest requests took.")
     alerts: Section | None
+    benchmarks: Section | None
     scheduled_benchmark: Section | None
     real_time_optimization: Section | None = Field(description="The tuner.")
     telemetry: dict[str, Any] = Field(description="Where measurements are kept, and what else observes.")
