@@ -138,7 +138,7 @@ class RealTimeOptimizer:
             self._remark = "tuner.enabled is off"
         else:
             self._background.schedule(self._run)
-            if self._config.tuner.idle_traffic:
+            if self._config.tuner.idle_traffic and self._config.streaming.max_streams > 1:  # else it has the only place
                 self._background.schedule(self._idle.run)
 
     async def close(self) -> None:
