@@ -1,0 +1,152 @@
+"""A run against earlier ones."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firstaudio.telemetry.runs.trend import MAX_RUNS, MIN_RUNS, changes, comparable, judge, prediction_interval
+
+STEADY = (100.0, 102.0, 98.0, 101.0, 99.0, 100.5)
+
+
+def series(made: Any, values: Any = STEADY, **fields: Any) -> list[Any]:
+    return [made.run(n, made.summary(ttfa_ms=value, **fields)) for n, value in enumerate(values)]
+
+
+def ttfa(made: Any, value: float | None, earlier: list[Any], **fields: Any) -> Any:
+    (trend, _) = judge(made.run(1000, made.summary(ttfa_ms=value), **fields), earlier)
+    assert trend.figure == "ttfa_ms"
+    return trend
+
+
+def test_a_run_like_the_earlier_ones_is_ok(made: Any):
+    trend = ttfa(made, 101.0, series(made))
+
+    assert (trend.verdict, trend.n) == ("ok", 6)
+    assert trend.low < trend.expected < trend.high
+    assert trend.expected == pytest.approx(math.exp(np.mean(np.log(STEADY))))
+
+
+def test_a_run_that_is_much_slower_is_suspect_and_its_record_says_so(made: Any):
+    run = made.run(1000, made.summary(ttfa_ms=150.0, others_cpu_share=0.4))
+    trends = judge(run, series(made))
+
+    assert [trend.verdict for trend in trends] == ["suspect", "ok"]
+    assert trends[0].sentence.endswith("6 runs); other processes used 40% of the machine")
+    assert replace(run, trends=trends).is_suspect
+
+
+def test_a_run_that_is_faster_is_not(made: Any):
+    assert ttfa(made, 10.0, series(made)).verdict == "ok"
+
+
+def test_what_nobody_hears_is_not_suspect_however_steady_the_others_were(made: Any):
+    """2 ms to 4 ms is outside of every interval and below the floor of 5 ms."""
+    assert ttfa(made, 4.0, series(made, [2.0] * 10)).verdict == "ok"
+    assert ttfa(made, 104.0, series(made, [100.0] * 10)).verdict == "ok"
+    assert ttfa(made, 106.0, series(made, [100.0] * 10)).verdict == "suspect"
+
+
+def test_with_fewer_than_five_there_is_no_verdict(made: Any):
+    trend = ttfa(made, 500.0, series(made, STEADY[: MIN_RUNS - 1]))
+
+    assert (trend.verdict, trend.n, trend.expected, trend.low, trend.high) == ("too few", 4, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "part"),
+    [
+        ({"status": "cancelled"}, "did not succeed"),
+        ({"num_other_streams": 2}, "2 streams of others"),
+    ],
+)
+def test_a_run_that_says_nothing_is_not_judged_and_no_yardstick(made: Any, fields: dict[str, Any], part: str):
+    trend = ttfa(made, 500.0, series(made), **fields)
+
+    assert trend.verdict == "not judged"
+    assert part in trend.sentence
+    assert comparable(made.run(1000), [made.run(1, **fields)]) == []
+
+
+def test_an_invalid_run_is_not_judged(made: Any):
+    run = made.run(1000, made.summary(verdict="INVALID", reasons=("too noisy",)))
+
+    assert {trend.verdict for trend in judge(run, series(made))} == {"not judged"}
+    assert "it is INVALID: too noisy" in judge(run, series(made))[0].sentence
+
+
+def test_a_run_without_a_figure_is_not_judged(made: Any):
+    assert ttfa(made, None, series(made)).verdict == "not judged"
+    assert judge(replace(made.run(1000), summary=None), series(made)) == ()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"engine": "kokoro"},
+        {"machine": "another"},
+        {"workload_hash": "another"},
+    ],
+)
+def test_only_the_same_engine_machine_and_workload_are_compared(made: Any, other: dict[str, str]):
+    engine = {name: value for name, value in other.items() if name == "engine"}
+    figures = {name: value for name, value in other.items() if name != "engine"}
+    earlier = [made.run(n, made.summary(**figures), **engine) for n in range(6)]
+
+    assert ttfa(made, 100.0, earlier).n == 0
+
+
+def test_neither_the_run_itself_nor_later_ones_count(made: Any):
+    run = made.run(3)
+    earlier = [made.run(n) for n in range(6)]
+
+    assert [one.started_at for one in comparable(run, earlier)] == [made.start + n for n in range(3)]
+
+
+def test_only_the_last_runs_count(made: Any):
+    known = comparable(made.run(1000), [made.run(n) for n in range(MAX_RUNS + 10)])
+
+    assert [known[0].started_at, known[-1].started_at] == [made.start + 10, made.start + MAX_RUNS + 9]
+
+
+def test_versions_that_changed_are_noted(made: Any):
+    before = made.run(1, made.summary(versions={"firstaudio": "0.1.0", "numpy": "2.0", "gone": "1"}))
+    run = made.run(2, made.summary(versions={"firstaudio": "0.2.0", "numpy": "2.0"}))
+
+    assert changes(run, [before]) == ("firstaudio 0.1.0 -> 0.2.0", "gone 1 -> not there")
+    assert changes(run, []) == ()
+
+
+@given(st.lists(st.floats(1e-3, 1e6), min_size=2, max_size=40), st.floats(0.1, 10.0))
+def test_the_interval_holds_its_middle_and_scales_with_the_unit(samples: list[float], factor: float):
+    middle, low, high = prediction_interval(samples)
+    scaled = prediction_interval([sample * factor for sample in samples])
+
+    assert low <= middle * (1 + 1e-9)
+    assert middle <= high * (1 + 1e-9)
+    if math.isfinite(high) and low > 1e-200:
+        assert scaled == pytest.approx((middle * factor, low * factor, high * factor), rel=1e-6)
+
+
+def test_one_more_sample_lies_in_it_as_often_as_it_says():
+    draw = np.random.default_rng(1)
+    rounds, inside = 2000, 0
+    for _ in range(rounds):
+        *samples, one_more = np.exp(draw.normal(4.0, 0.1, 7))
+        _, low, high = prediction_interval(samples)
+        inside += low <= one_more <= high
+
+    assert inside / rounds == pytest.approx(0.95, abs=0.02)
+
+
+@pytest.mark.parametrize("samples", [[], [1.0], [1.0, 0.0], [1.0, -1.0]])
+def test_what_has_no_interval_is_an_error(samples: list[float]):
+    with pytest.raises(ValueError, match="two samples above 0"):
+        prediction_interval(samples)
