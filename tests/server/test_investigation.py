@@ -15,7 +15,6 @@ import pytest
 from firstaudio.config import CacheConfig, Config, SyntheticConfig, TelemetryConfig
 from firstaudio.server.responses import StreamedResponse
 from firstaudio.server.routes import speech
-from firstaudio.telemetry import alerts
 
 TARGET_MS = 50.0
 SLOW_MS = 100.0
@@ -164,13 +163,3 @@ def test_a_question_that_makes_no_sense_is_refused(server: Any, query: str):
     reply = server.get(f"{PATH}?{query}")
     assert reply.status == 400
     assert reply.error["param"]
-
-
-def test_alerts_of_a_server_that_fails_are_in_its_status(tools: Any, config: Callable[..., Config], monkeypatch):
-    monkeypatch.setattr(alerts, "CHECK_EVERY_S", 0.01)
-    with tools.run(config(failure_rate=1.0)) as running:
-        for _ in range(20):
-            assert running.speak().status == 500
-        tools.eventually(lambda: running.get("/status").json["alerts"]["active"])
-        (alert,) = running.get("/status").json["alerts"]["active"]
-    assert (alert["name"], alert["severity"], alert["evidence"]["num_served"]) == ("success_rate", "critical", 0)

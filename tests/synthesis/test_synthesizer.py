@@ -239,10 +239,12 @@ async def test_what_cannot_be_spoken_is_refused_at_the_door(synthesizer, fields,
 
 
 async def test_text_of_which_nothing_is_speech_is_an_error_not_silence(synthesizer):
-    one = await synthesizer()
+    one, traces = await synthesizer(), []
+    one.add_listener(traces.append)
     for text in ("***", "😀😀", "<think>hidden</think>"):
         with pytest.raises(EmptyTextError, match="nothing is left"):
             await speak(one, text)
+    assert [trace.outcome for trace in traces] == ["refused"] * 3, "the server did not fail"
 
 
 async def test_model_names_of_openai_mean_the_default_engine(synthesizer):

@@ -61,6 +61,7 @@ STALLED = Seen(0.0, True, False, True, 100.0)
         ({"outcome": "failed"}, False),
         ({"outcome": "refused"}, False),
         ({"outcome": "refused", "engine": ""}, None),
+        ({"outcome": "refused", "stages_ms": {"queue": 0.1}}, None),
         ({"outcome": "cancelled"}, None),
     ],
 )

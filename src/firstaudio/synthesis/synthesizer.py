@@ -122,7 +122,8 @@ class SpeechStream:
                 self._end("completed")
             raise
         except FirstaudioError as error:
-            self._end("failed", error.message)
+            # A request may turn out to be wrong only when it is spoken: its text is nothing but markup.
+            self._end("refused" if isinstance(error, RequestError) else "failed", error.message)
             raise
 
     async def __aenter__(self) -> Self:

@@ -75,12 +75,13 @@ def is_served(measurement: Measurement) -> bool | None:
     """Whether the server did its part: not where it failed or had no room; None where that was not up to it.
 
     A client that went away says nothing, and neither does a request that was wrong: one that was refused before an
-    engine was found for it.
+    engine was found for it, or when the engine had begun.
     """
     if measurement.outcome == "completed":
         return True
-    is_fault = measurement.outcome == "failed" or (measurement.outcome == "refused" and measurement.engine != "")
-    return False if is_fault else None
+    has_begun = measurement.stages_ms.get("queue", 0.0) > 0
+    found_no_room = measurement.outcome == "refused" and measurement.engine != "" and not has_begun
+    return False if measurement.outcome == "failed" or found_no_room else None
 
 
 def _is_slow(measurement: Measurement) -> bool | None:
