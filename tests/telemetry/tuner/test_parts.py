@@ -334,13 +334,14 @@ async def test_it_is_silent_while_somebody_listens(synthesizer):
 
 
 class Eager(IdleTraffic):
-    """Says when it has begun to speak."""
+    """Says when it has been heard."""
 
     def __init__(self, *args):
         super().__init__(*args)
         self.begun = asyncio.Event()
 
     async def _listen(self, stream):
+        await anext(stream)
         self.begun.set()
         return await super()._listen(stream)
 
@@ -369,7 +370,7 @@ async def test_it_makes_way_before_the_client_is_admitted():
     speaking = asyncio.create_task(traffic._speak())
     await traffic.begun.wait()
     try:
-        async with synthesizer.stream(Utterance("A client comes.")) as stream:
+        async with synthesizer.stream(Utterance("A client comes, and has a lot to say. " * 20)) as stream:
             assert await anext(stream)
         assert await speaking
     finally:
