@@ -58,7 +58,7 @@ class RequestContext:
     async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         begin_ns = now_ns()
         inner = dict(scope)
-        inner["state"] = {**scope.get("state", {}), "request_id": request_id}
+        inner["state"] = {**scope.get("state", {}), "request_id": request_id, "accepted_ns": begin_ns}
         if scope["method"] == "HEAD":
             inner["method"] = "GET"  # the protocol server drops the body
         status = 0

@@ -34,6 +34,7 @@ async def speak(request: Request) -> Response:
     """
     service = service_of(request)
     trace = Trace(request_id=request.state.request_id)
+    trace.accepted_ns = request.state.accepted_ns  # finding this route took time, too
     if run := request.headers.get(RUN_HEADER):
         trace.origin, trace.run = "benchmark", run[:MAX_RUN_CHARS]
     if service.telemetry.spans is not None:
