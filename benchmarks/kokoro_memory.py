@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import uvloop
@@ -22,17 +22,27 @@ from benchmarks.vs_peers.listen import WARMUP_LENGTHS, Answer, Listener
 from benchmarks.vs_peers.peers import as_target
 from benchmarks.vs_peers.texts import Texts
 
-from firstaudio.stats.sample import theil_sen
 from firstaudio.bench.machine.resources import MB, Sample, ServerResources, uss_slope
+from firstaudio.stats.sample import theil_sen
 
 SHORTEST, LONGEST = 15, 800  # characters of the random texts: as many between 15 and 109 as between 109 and 800
 
 
-async def speak(listener: Listener, texts: Texts, length: int, number: int = 0) -> Answer:
-    answer = await listener.hear(texts.take(length), length, number)
-    if answer.error:
-        raise RuntimeError(f"{length} characters: {answer.error}")
-    return answer
+Hear = Callable[[int, int], Awaitable[Answer]]  # length in characters, number
+
+
+def hearing(listener: Listener, texts: Texts, options: argparse.Namespace) -> Hear:
+    """Every answer is held to what was asked for."""
+
+    async def hear(length: int, number: int = 0) -> Answer:
+        answer = await listener.hear(texts.take(length), length, number)
+        if answer.error:
+            raise RuntimeError(f"{length} characters: {answer.error}")
+        if options.engine == "kokoro":
+            ours.check(options.precision, options.decode, answer)
+        return answer
+
+    return hear
 
 
 def row(what: str, samples: Sequence[Sample], audio_s: float) -> dict[str, Any]:
@@ -61,22 +71,25 @@ def log_uniform(draw: random.Random) -> int:
 
 async def run(options: argparse.Namespace) -> dict[str, Any]:
     chosen = ours.settings(options, options.model, options.voices, options.precision)
-    texts, draw, rows = Texts(seed=1), random.Random(1), []
+    ours.be_judged(chosen)
+    draw, rows, all_heard = random.Random(1), [], []
     with serve(*ours.flags(chosen)) as server:
         listener = Listener(as_target("firstaudio", server.url))
+        hear = hearing(listener, Texts(seed=1), options)
         with ServerResources(server.pid, lambda: 0) as start:
-            heard = [await speak(listener, texts, length) for length in WARMUP_LENGTHS]
+            heard = [await hear(length, 0) for length in WARMUP_LENGTHS]
         rows.append(row("first requests", start.samples, total_s(heard)))
         with ServerResources(server.pid, lambda: 0) as long:
-            heard = [await speak(listener, texts, options.chars)]
+            all_heard += (heard := [await hear(options.chars, 0)])
         rows.append(row(f"{options.chars} characters", long.samples, total_s(heard)))
         heard = []
         with ServerResources(server.pid, lambda: len(heard)) as many:
             for number in range(options.requests):
-                heard.append(await speak(listener, texts, log_uniform(draw), number))
+                heard.append(await hear(log_uniform(draw), number))
         rows.append(row(f"{options.requests} random texts", many.samples, total_s(heard)))
         await listener.close()
-    return {"rows": rows, "slope": {**rss_slope(many.samples), **uss_slope(many.samples)}}
+    ran = sorted({ours.what_ran(answer.decode, answer.runtime) for answer in (*all_heard, *heard)})
+    return {"ran": ran, "rows": rows, "slope": {**rss_slope(many.samples), **uss_slope(many.samples)}}
 
 
 def total_s(heard: Sequence[Answer]) -> float:
@@ -86,7 +99,7 @@ def total_s(heard: Sequence[Answer]) -> float:
 def main() -> None:
     options = ours.arguments(__doc__, chars=5000, requests=200)
     result = uvloop.run(run(options))
-    title = f"resident memory: {options.engine}, {options.precision}, one client"
+    title = f"resident memory: {options.engine}, {'; '.join(result['ran'])}, one client"
     report = Report(title, "memory does not depend on what others do")
     report.rows(result["rows"])
     report.figures({name: math.nan if figure is None else figure for name, figure in result["slope"].items()})

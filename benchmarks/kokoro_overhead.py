@@ -26,14 +26,15 @@ from benchmarks.vs_peers.listen import VOICE, Answer, Idleness, Listener
 from benchmarks.vs_peers.peers import as_target
 from benchmarks.vs_peers.texts import Texts
 
-from firstaudio.stats.paired import bootstrap_rounds, hodges_lehmann
 from firstaudio.clock import NS_PER_MS, NS_PER_S, now_ns
+from firstaudio.stats.paired import bootstrap_rounds, hodges_lehmann
 from firstaudio.synthesis.synthesizer import Synthesizer
 from firstaudio.synthesis.utterance import Utterance
 
 CONDITIONS = ((20, 1), (117, 1), (500, 1), (117, 2), (117, 4))  # characters, clients
 WARMUP = 2
-Speak = Callable[[str], Awaitable[Callable[[], tuple[float, float]]]]  # when read: TTFA in ms, audio in s
+Said = tuple[float, float, str, str]  # TTFA in ms, audio in s, how it was decoded, what ran
+Speak = Callable[[str], Awaitable[Callable[[], Said]]]  # read when all have been heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +44,26 @@ class Turn:
     Attributes:
         ttfa_ms: Median over the clients.
         speed: Audio seconds a second, all clients together.
+        ran: How answers were decoded and on what, by their own word.
     """
 
     ttfa_ms: float
     speed: float
+    ran: frozenset[str]
 
 
 Rounds = dict[tuple[int, int], list[dict[str, Turn]]]  # by condition: for each round the turn of each side
 
 
 def in_process(synthesizer: Synthesizer) -> Speak:
-    async def speak(text: str) -> Callable[[], tuple[float, float]]:
+    async def speak(text: str) -> Callable[[], Said]:
         began_ns, first_ns, audio_s = now_ns(), 0, 0.0
         async with synthesizer.stream(Utterance(text, voice=VOICE)) as stream:
             async for chunk in stream:
-                first_ns = first_ns or now_ns()
+                if not first_ns:  # an answer over HTTP tells what has run until then
+                    first_ns, ran = now_ns(), (stream.trace.decode, stream.trace.runtime)
                 audio_s += chunk.duration_s
-        return lambda: ((first_ns - began_ns) / NS_PER_MS, audio_s)
+        return lambda: ((first_ns - began_ns) / NS_PER_MS, audio_s, *ran)
 
     return speak
 
@@ -67,7 +71,7 @@ def in_process(synthesizer: Synthesizer) -> Speak:
 def over_http(listeners: Sequence[Listener]) -> Speak:
     free = list(listeners)
 
-    async def speak(text: str) -> Callable[[], tuple[float, float]]:
+    async def speak(text: str) -> Callable[[], Said]:
         listener = free.pop()
         taken = await listener.take(text, 0)
         free.append(listener)
@@ -76,33 +80,36 @@ def over_http(listeners: Sequence[Listener]) -> Speak:
     return speak
 
 
-def figures(answer: Answer) -> tuple[float, float]:
+def figures(answer: Answer) -> Said:
     if answer.error:
         raise RuntimeError(answer.error)
-    return answer.figures["ttfa_ms"], answer.figures["audio_s"]
+    return answer.figures["ttfa_ms"], answer.figures["audio_s"], answer.decode, answer.runtime
 
 
-async def turn(speak: Speak, texts: Sequence[str]) -> Turn:
+async def turn(name: str, speak: Speak, texts: Sequence[str], options: argparse.Namespace) -> Turn:
     began_ns = now_ns()
     unread = await asyncio.gather(*map(speak, texts))
     took_s = (now_ns() - began_ns) / NS_PER_S
     heard = [read() for read in unread]
-    return Turn(median(ttfa_ms for ttfa_ms, _ in heard), sum(audio_s for _, audio_s in heard) / took_s)
+    for _, _, decode, runtime in heard if options.engine == "kokoro" else ():
+        ours.check(options.precision, options.decode, Answer(name, 0, 0, "", False, {}, decode, runtime))
+    ran = frozenset(ours.what_ran(decode, runtime) for _, _, decode, runtime in heard)
+    return Turn(median(said[0] for said in heard), sum(said[1] for said in heard) / took_s, ran)
 
 
 async def rounds(
-    sides: dict[str, Speak], idleness: Idleness, count: int
+    sides: dict[str, Speak], idleness: Idleness, options: argparse.Namespace
 ) -> dict[tuple[int, int], list[dict[str, Turn]]]:
     """By condition: for each round the turn of each side."""
     texts, order = Texts(seed=1), random.Random(1)
     found: Rounds = {condition: [] for condition in CONDITIONS}
-    for number in range(-WARMUP, count):
+    for number in range(-WARMUP, options.rounds):
         for length, clients in CONDITIONS:
             said = [texts.take(length) for _ in range(clients)]
             turns = {}
             for name in order.sample(sorted(sides), len(sides)):
                 await idleness.wait()
-                turns[name] = await turn(sides[name], said)
+                turns[name] = await turn(name, sides[name], said, options)
             if number >= 0:
                 found[length, clients].append(turns)
     return found
@@ -124,8 +131,9 @@ def row(condition: tuple[int, int], turns: Sequence[dict[str, Turn]]) -> dict[st
     }
 
 
-async def run(options: argparse.Namespace) -> list[dict[str, Any]]:
+async def run(options: argparse.Namespace) -> tuple[list[dict[str, Any]], list[str]]:
     chosen = ours.settings(options, options.model, options.voices, options.precision)
+    ours.be_judged(chosen)
     most = max(clients for _, clients in CONDITIONS)
     synthesizer = Synthesizer(ours.config(chosen))
     await synthesizer.start()
@@ -133,20 +141,21 @@ async def run(options: argparse.Namespace) -> list[dict[str, Any]]:
         with serve(*ours.flags(chosen)) as server:
             listeners = [Listener(as_target(f"client {number}", server.url)) for number in range(most)]
             sides = {"engine": in_process(synthesizer), "http": over_http(listeners)}
-            found = await rounds(sides, Idleness({"server": server.pid}), options.rounds)
+            found = await rounds(sides, Idleness({"server": server.pid}), options)
             for listener in listeners:
                 await listener.close()
     finally:
         await synthesizer.close()
-    return [row(condition, turns) for condition, turns in found.items()]
+    ran = {said for turns in found.values() for sides in turns for side in sides.values() for said in side.ran}
+    return [row(condition, turns) for condition, turns in found.items()], sorted(ran)
 
 
 def main() -> None:
     options = ours.arguments(__doc__, rounds=10)
-    rows, others = quiet(lambda: uvloop.run(run(options)))
-    report = Report(f"the server over its own engine: {options.engine}, {options.precision}, pcm, loopback", others)
+    (rows, ran), others = quiet(lambda: uvloop.run(run(options)))
+    report = Report(f"the server over its own engine: {options.engine}, {'; '.join(ran)}, pcm, loopback", others)
     report.rows(rows)
-    report.save(options.json, {"rounds": options.rounds, "precision": options.precision, "rows": rows})
+    report.save(options.json, {"rounds": options.rounds, "precision": options.precision, "ran": ran, "rows": rows})
 
 
 if __name__ == "__main__":

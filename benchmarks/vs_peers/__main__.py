@@ -12,17 +12,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
 from benchmarks.vs_peers import ours
 from benchmarks.vs_peers import peers as who
-from benchmarks.vs_peers.listen import Idleness, Plan, run_rounds
+from benchmarks.vs_peers.listen import Answer, Idleness, Plan, run_rounds
 from benchmarks.vs_peers.peers import Model, Peer
 from benchmarks.vs_peers.results import OURS, Results, markdown
 
@@ -51,8 +50,7 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "firstaudio" / "vs_peers"
-    parser.add_argument("--cache", type=Path, default=cache)
+    parser.add_argument("--cache", type=Path, default=ours.CACHE)
     parser.add_argument("--out", type=Path, default=Path("out/vs_peers"), help="folder of results.json and results.md")
     parser.add_argument("--model", type=Path, help="ONNX file; otherwise a model of the same shape is built")
     parser.add_argument("--voices", type=Path, help="its voices")
@@ -96,6 +94,7 @@ def participants(options: argparse.Namespace, model: Model) -> Iterator[Abstract
             print("no bf16 here: this processor has none", file=sys.stderr)
             continue
         chosen = ours.settings(options, model.model, model.voices, precision)
+        ours.be_judged(chosen)
         yield who.firstaudio(f"{OURS} {precision}", ours.flags(chosen))
     for name in filter(None, options.peers.split(",")):
         python = options.peers_python or who.environment(options.cache / "peers", who.PEER_PACKAGES)
@@ -112,18 +111,30 @@ async def measure(running: Sequence[Peer], options: argparse.Namespace) -> dict[
     idleness = Idleness(pids)
     plan = Plan(options.rounds, CUT_ABOVE, options.listen_s, options.seed)
     neighbours = Neighbours(tuple(pids.values()))
-    answers = await run_rounds([peer.spec for peer in running], idleness, plan, progress)
+    answers = await run_rounds([peer.spec for peer in running], idleness, plan, progress, checking(options))
     share = neighbours.share()
     await idleness.wait()
     return {
         "environment": about_here(),
         "versions": {peer.name: dict(peer.versions) for peer in running},
+        "variants": {"decode": options.decode, "precisions": options.variants},
         "plan": {"rounds": plan.rounds, "listen_s": plan.listen_s, "cut_above": CUT_ABOVE, "seed": plan.seed},
         "others_cpu_share": share,
         "idle_cores": await idleness.cores(IDLE_LOOK_S),
         "peak_rss_mb": {name: peak_rss_mb(pid) for name, pid in pids.items()},
         "results": Results(answers),
     }
+
+
+def checking(options: argparse.Namespace) -> Callable[[Answer], None]:
+    """Our own answers are held to what their row says."""
+    precisions = {f"{OURS} {precision}": precision for precision in filter(None, options.variants.split(","))}
+
+    def check(answer: Answer) -> None:
+        if answer.peer in precisions and options.engine == "kokoro":
+            ours.check(precisions[answer.peer], options.decode, answer)
+
+    return check
 
 
 def progress(line: str) -> None:
@@ -160,6 +171,7 @@ def report(result: Mapping[str, Any]) -> str:
         markdown("How many times our RTF", results.ratios(own, "rtf")),
         markdown(f"Answers that stall at buffer 0, longest silence{cut}", results.stalls()),
         markdown("First audio inside the process, before the small server, ms", results.table("library_ms")),
+        markdown("What ran, by the answers' own word", results.ran()),
         markdown("Over the whole run", memory),
         *(f"FAILED: {error}\n" for error in results.errors()),
     ]

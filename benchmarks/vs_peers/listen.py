@@ -46,6 +46,8 @@ class Answer:
         number: Of the round.
         error: Why there are no figures; empty: there are.
         is_cut: The client stopped listening before the end, as planned: figures are of what it heard.
+        decode: What the answer says of how it was decoded (X-Decode); empty: nothing.
+        runtime: What it says of what had run until its first audio (X-Runtime); empty: nothing.
         figures: Those of docs/metrics.md in `METRICS`, and `library_ms`; absent where they are not defined.
     """
 
@@ -55,6 +57,8 @@ class Answer:
     error: str
     is_cut: bool
     figures: Mapping[str, float]
+    decode: str = ""
+    runtime: str = ""
 
 
 class Listener:
@@ -92,7 +96,9 @@ class Listener:
             _drop_half_sample(taken.exchange)
         record, _ = to_record(taken, self.cell, self._target.reading)
         error = "" if record.outcome in (OK, *NOT_JUDGED) else f"{record.outcome}: {record.message}"
-        return Answer(self.cell.target.name, length, taken.index, error, is_cut, {} if error else _figures(record))
+        figures, told = {} if error else _figures(record), taken.exchange.headers
+        said = told.get("x-decode", ""), told.get("x-runtime", "")
+        return Answer(self.cell.target.name, length, taken.index, error, is_cut, figures, *said)
 
 
 def _drop_half_sample(exchange: Exchange) -> None:
@@ -162,16 +168,31 @@ class Plan:
 
 
 async def run_rounds(
-    specs: Sequence[TargetSpec], idleness: Idleness, plan: Plan, progress: Callable[[str], None]
+    specs: Sequence[TargetSpec],
+    idleness: Idleness,
+    plan: Plan,
+    progress: Callable[[str], None],
+    check: Callable[[Answer], None],
 ) -> list[Answer]:
-    """Warm everybody up, then all rounds. Raises RuntimeError when a server ends or spins."""
+    """Warm everybody up, then all rounds.
+
+    Args:
+        specs: Who is asked.
+        idleness: Of their processes.
+        plan: What is asked.
+        progress: Told a line for each answer.
+        check: Given each answer, those of the warm-up too; what it raises ends the run.
+
+    Raises:
+        RuntimeError: A server ends or spins.
+    """
     order, texts, answers = random.Random(plan.seed), Texts(plan.seed), []
     whole = {spec.name: Listener(spec) for spec in specs}
     cut = {spec.name: Listener(spec, plan.listen_s or None) for spec in specs}
     try:
         for listener in whole.values():
             for length in WARMUP_LENGTHS:
-                await listener.hear(texts.take(length), length, -1)
+                check(await listener.hear(texts.take(length), length, -1))
         for length, number in plan.turns():
             text = texts.take(length)
             listeners = list((cut if length > plan.cut_above else whole).values())
@@ -179,6 +200,7 @@ async def run_rounds(
             for listener in listeners:
                 await idleness.wait()
                 answers.append(await listener.hear(text, length, number))
+                check(answers[-1])
                 progress(_line(answers[-1]))
     finally:
         for listener in (*whole.values(), *cut.values()):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks.vs_peers.listen import Answer
 
-from firstaudio.stats.paired import bootstrap_rounds, hodges_lehmann
 from firstaudio.bench.figures.stats import quantile_estimate
+from firstaudio.stats.paired import bootstrap_rounds, hodges_lehmann
 
 Row = dict[str, str]
 OURS = "firstaudio"  # how the names of our variants begin
@@ -108,6 +109,15 @@ class Results:
                 row[f"{length} characters"] = f"{len(stalled)} of {len(chosen)}, {longest:.0f} ms"
             rows.append(row)
         return rows
+
+    def ran(self) -> list[Row]:
+        """What each answer said of how it was made, and how many said so; a peer that says nothing has no row."""
+        said = Counter((a.peer, a.decode, a.runtime) for a in self.answers if a.decode or a.runtime)
+        rows = sorted(said.items(), key=lambda item: (self.peers.index(item[0][0]), -item[1]))
+        return [
+            {"": peer, "X-Decode": decode or "-", "X-Runtime until the first audio": runtime or "-", "answers": str(n)}
+            for (peer, decode, runtime), n in rows
+        ]
 
     def errors(self) -> list[str]:
         """What went wrong, each once."""
