@@ -249,7 +249,15 @@ def test_what_is_secret_in_an_address_is_in_no_log(listener: Listener, hooks, ca
 @pytest.mark.parametrize(
     "url",
     [
-        *("ftp://host/", "file:///etc/passwd", "example.org/path", "", "http://", "http://host:99999/", "http://host:0/"),
+        *(
+            "ftp://host/",
+            "file:///etc/passwd",
+            "example.org/path",
+            "",
+            "http://",
+            "http://host:99999/",
+            "http://host:0/",
+        ),
         *("http://ho st/", "http://host/a\r\nX: y", "http://host/ü", f"http://{'a' * 70}.com/", "http://[::1/"),
     ],
 )

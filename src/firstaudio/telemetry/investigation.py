@@ -88,9 +88,8 @@ def investigate(
     """
     everyone = list(measurements)
     summary = summarise(everyone, target_ms)
-    known = [
-        (each, met) for each in everyone if each.warmth != "cached" and (met := meets(each, target_ms)) is not None
-    ]
+    judged = [(each, meets(each, target_ms)) for each in everyone if each.warmth != "cached"]
+    known = [(each, is_met) for each, is_met in judged if is_met is not None]
     missed, met = ([each for each, is_met in known if is_met is wanted] for wanted in (False, True))
     groups, stages = compare_groups(known), compare_stages(missed, met)
     return Investigation(
