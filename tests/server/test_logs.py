@@ -105,6 +105,15 @@ def test_whoever_asks_again_and_again_leaves_no_line(server: Any, tools: Any):
     assert len(stream.getvalue().splitlines()) == 1
 
 
+def test_what_the_server_says_to_itself_when_it_starts_leaves_no_line(tools: Any):
+    with written() as quiet, tools.run(tools.settings()):
+        pass
+    with written(level="debug") as debug, tools.run(tools.settings()):
+        pass
+    assert "id=warm-up" not in quiet.getvalue()
+    assert "id=warm-up" in debug.getvalue()
+
+
 @pytest.mark.parametrize("log_format", ["text", "json"])
 @pytest.mark.parametrize("kind", [ValueError, KeyError])
 @pytest.mark.parametrize("fails_after_audio", [False, True])

@@ -139,8 +139,9 @@ def _request_id(sent: str | None) -> str:
 def _log(scope: Scope, status: int, begin_ns: int, request_id: str) -> None:
     """One line per request; without the query, which may hold text of the user's."""
     method, path, ms = scope["method"], scope["path"][:MAX_LOGGED_PATH], (now_ns() - begin_ns) / NS_PER_MS
+    is_rehearsal = scope.get("state", {}).get("origin") == "warmup"
     logger.log(
-        logging.DEBUG if path in PROBE_PATHS else logging.INFO,
+        logging.DEBUG if path in PROBE_PATHS or is_rehearsal else logging.INFO,
         "request method=%s path=%r status=%d ms=%.1f id=%s",
         method,
         path,

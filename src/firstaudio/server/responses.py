@@ -115,7 +115,8 @@ class SpeechResponse(Response, ABC):
 
     def _log(self) -> None:
         trace = self._trace
-        logger.info(
+        logger.log(
+            logging.DEBUG if trace.origin == "warmup" else logging.INFO,
             "speech outcome=%s engine=%s voice=%s characters=%d audio_s=%.3f ttfa_ms=%s rtf=%s%s id=%s",
             trace.outcome,
             trace.engine,
