@@ -32,7 +32,7 @@ class EngineNow(BaseModel):
     """One engine."""
 
     name: str
-    state: Literal["starting", "ready", "failed"]
+    state: Literal["starting", "ready", "resting", "failed"]
     message: str
     lanes: dict[str, int | float | None] | None = Field(description="Figures of its lanes; null until it is ready.")
     report: dict[str, Any] | None = Field(description="What it tells of itself: choices and reasons; null: nothing.")
