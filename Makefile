@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: demo serve test check format bench docs clean help
+.PHONY: demo serve test check format bench peers docs clean help
 
 demo: $(READY)  ## hear (or keep) a first sentence, and how fast it began
 	$(BIN)/python examples/demo.py $(ARGS)
@@ -35,6 +35,9 @@ bench: $(READY)  ## measure what the README claims
 	$(BIN)/python benchmarks/added_latency.py
 	$(BIN)/python benchmarks/concurrency.py
 	$(BIN)/python benchmarks/memory.py
+
+peers: $(READY)  ## measure the neural engine beside its peers, ten minutes
+	$(BIN)/python -m benchmarks.vs_peers $(ARGS)
 
 docs: $(READY)  ## write the pages that are made from the code
 	$(BIN)/python -c 'from firstaudio.config import markdown; print(markdown(), end="")' > docs/configuration.md
