@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,6 +14,7 @@ from firstaudio.config import Config, load
 from firstaudio.engines.base import Engine
 from firstaudio.server import openapi, problems
 from firstaudio.server.middleware import ApiKeys, Cors, RequestContext
+from firstaudio.server.rehearsal import rehearse
 from firstaudio.server.routes import (
     benchmarks,
     catalogue,
@@ -58,7 +60,8 @@ def create_app(config: Config | None = None, engines: Mapping[str, Engine] | Non
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.service = service = Service(config, synthesizer, getattr(app.state, "url", None))
+        rehearsal = partial(rehearse, app, config)
+        app.state.service = service = Service(config, synthesizer, getattr(app.state, "url", None), rehearsal)
         try:
             yield
         finally:

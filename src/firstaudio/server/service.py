@@ -18,6 +18,7 @@ from firstaudio.server.benchmarks.scheduled import ScheduledRuns
 from firstaudio.server.dashboard.view import View
 from firstaudio.server.startup import StartupTimings, born_at
 from firstaudio.synthesis.synthesizer import Synthesizer
+from firstaudio.synthesis.warmup import Asked, Rehearse, WarmUp
 from firstaudio.telemetry.hub import Telemetry
 from firstaudio.telemetry.state import state_place
 
@@ -33,6 +34,7 @@ class Service:
         config: The whole configuration.
         synthesizer: The one door to speech.
         telemetry: What is known of the requests so far.
+        warm_up: Speaks to nobody, so that the first listener waits no longer than later ones.
         benchmarks: Runs of the harness against this server.
         schedule: Starts them by itself.
         dashboard: What the dashboard shows.
@@ -43,10 +45,13 @@ class Service:
         settled: Ends when, after that, no engine is starting any more; never raises.
     """
 
-    def __init__(self, config: Config, synthesizer: Synthesizer, url: str | None = None) -> None:
+    def __init__(
+        self, config: Config, synthesizer: Synthesizer, url: str | None = None, rehearse: Rehearse | None = None
+    ) -> None:
         self.config = config
         self.synthesizer = synthesizer
         self.telemetry = Telemetry(config, synthesizer)
+        self.warm_up = WarmUp(synthesizer, config, self._most_asked, rehearse)
         self.benchmarks = Benchmarks(config, synthesizer, url=url)
         self.schedule = ScheduledRuns(config.schedule, self.benchmarks, state_place(config))
         self.telemetry.add_section("benchmarks", self.benchmarks.status)
@@ -97,9 +102,18 @@ class Service:
         with self.timings.part("encoders"):
             await asyncio.to_thread(_load_encoders)
         with self.timings.part("engines"):
-            await self.synthesizer.start()
+            await self.synthesizer.start(warm_up=self._warm)
+        self.warm_up.start()
         await self.benchmarks.open()
         await self.schedule.start()
+
+    async def _warm(self) -> None:
+        with self.timings.part("warm_up"):
+            await self.warm_up.before_ready()
+
+    async def _most_asked(self, num_voices: int) -> list[Asked]:
+        counts = await self.telemetry.store.voices(num_voices)
+        return [Asked(count.engine, count.voice, count.language) for count in counts]
 
     async def _settle(self) -> None:
         await asyncio.wait([self.startup])
@@ -108,6 +122,7 @@ class Service:
     async def _close(self, drain_s: float) -> None:
         await self.dashboard.close()  # at once: whoever looks on must not hold up the drain
         await self.startup
+        await self.warm_up.close()
         await self.schedule.close()
         await self.benchmarks.close()
         await self.synthesizer.close(drain_s)

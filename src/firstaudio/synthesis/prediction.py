@@ -157,7 +157,8 @@ class Predictor:
     def observe(self, prediction: Prediction, trace: Trace) -> None:
         """The utterance has ended. What was cold, never heard or spoken by another engine teaches nothing."""
         kind, stages = prediction.kind, trace.first_audio_stages_ns
-        if trace.ttfa_ms is None or stages is None or trace.warmth == "cold" or trace.engine != kind.engine:
+        is_telling = trace.warmth != "cold" and trace.engine == kind.engine and trace.origin != "warmup"
+        if trace.ttfa_ms is None or stages is None or not is_telling:
             return
         if prediction.ttfa_ms is not None:
             self._errors[kind.is_cached].append(prediction.ttfa_ms - trace.ttfa_ms)

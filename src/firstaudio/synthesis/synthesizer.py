@@ -412,6 +412,11 @@ class Synthesizer:
         self._idle.clear()
         return stream
 
+    def has_cached(self, utterance: Utterance) -> bool:
+        """Whether the first segment of an utterance is known to be kept. Raises RequestError where nobody can speak."""
+        casting = cast(utterance, self._roster, self._config)
+        return self.cache.expects(opening_key(casting.entry.engine, casting.utterance))
+
     # Starting.
 
     async def _wait_for_engines(self, *, needs_all: bool, wait_for_all: bool) -> None:

@@ -31,9 +31,10 @@ async def speak(request: Request) -> Response:
 
     The status is sent with the first audio. A failure after it breaks the connection, or, in events, ends them with
     `speech.audio.error`: a body that ends cleanly is complete. A client of HTTP/1.0 gets the whole audio at once.
+    With the header `Cache-Control: no-cache` all audio is made for this request alone, and none of it is kept.
     """
     service = service_of(request)
-    trace = Trace(request_id=request.state.request_id)
+    trace = Trace(request_id=request.state.request_id, origin=getattr(request.state, "origin", "client"))
     trace.accepted_ns = request.state.accepted_ns  # finding this route took time, too
     if run := request.headers.get(RUN_HEADER):
         trace.origin, trace.run = "benchmark", run[:MAX_RUN_CHARS]
@@ -45,7 +46,9 @@ async def speak(request: Request) -> Response:
         if request.scope["http_version"] == "1.0":
             order = _for_http_1_0(order)
     trace.format, trace.delivery = order.format, order.delivery
-    stream = service.synthesizer.stream(order.utterance(trace.request_id), trace, partial(output_rate, order.format))
+    is_fresh = "no-cache" in request.headers.get("cache-control", "").lower()
+    utterance = replace(order.utterance(trace.request_id), fresh=is_fresh)
+    stream = service.synthesizer.stream(utterance, trace, partial(output_rate, order.format))
     try:
         return _response(order, stream)
     except BaseException:
