@@ -276,7 +276,7 @@ def test_a_folder_that_cannot_be_had_is_reported_once_and_memory_serves(tmp_path
 
 def test_own_texts_come_in_three_lengths_and_hardly_ever_twice():
     found = list(islice(texts(random.Random(1)), 300))
-    assert len(set(found)) == 300
+    assert len({text[:20] for text in found}) == 300
     assert max(map(len, found[::3])) < 140 < min(map(len, found[1::3]))
 
 

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 QUIET_S = 5.0  # without a listener, before it speaks
 LONGEST_PAUSE_S = 300.0  # after failures in a row
 
-_WHO = ("The courier", "A careful reader", "My neighbour", "The night train", "Every visitor", "The old gardener")
+_WHO = ("the courier", "a careful reader", "my neighbour", "the night train", "every visitor", "the old gardener")
 _DOES = ("waits for", "remembers", "has lost sight of", "talks about", "will return to", "keeps a map of")
 _WHAT = (
     "the quiet harbour",
@@ -33,7 +33,7 @@ _NUM_SENTENCES = (1, 3, 6)  # short, medium, long
 
 
 def texts(rng: random.Random) -> Iterator[str]:
-    """Sentences without an end, of three lengths in turn, hardly ever the same twice: no cache is to know them."""
+    """Sentences without an end, of three lengths in turn; none begins like another: no cache is to know them."""
     while True:
         for number in _NUM_SENTENCES:
             yield " ".join(_sentence(rng) for _ in range(number))
@@ -124,7 +124,8 @@ class IdleTraffic:
 
 
 def _sentence(rng: random.Random) -> str:
-    return f"{rng.choice(_WHO)} {rng.choice(_DOES)} {rng.choice(_WHAT)}, {rng.choice(_WHEN)}, as {_name(rng)} says."
+    who, does, what, when = (rng.choice(words) for words in (_WHO, _DOES, _WHAT, _WHEN))
+    return f"{_name(rng)} says that {who} {does} {what}, {when}."
 
 
 def _name(rng: random.Random) -> str:
