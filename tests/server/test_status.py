@@ -80,7 +80,7 @@ class Reporting(SyntheticEngine):
         return {
             "runtimes": ("fast", "slow"),
             "runtime_reasons": {"fast": "it won by 2.0", "slow": "stand-by"},
-            "sessions": [_session("fast", 30), _session("slow", 10, retired=retired)],
+            "sessions": [_session("fast", 30), _session("slow", 10, retired=retired), {"name": "whole", "num_runs": 0}],
             "odd": {"not a number": float("nan"), "a path": threading},
         }
 
@@ -176,8 +176,10 @@ def test_sessions_are_those_that_the_engine_tells_of(reporting: Any):
     assert [(s["engine"], s["name"], s["num_runs"], s["share_of_runs"]) for s in sessions] == [
         ("reporting", "fast", 30, 0.75),
         ("reporting", "slow", 10, 0.25),
+        ("reporting", "whole", 0, 0.0),
     ]
-    assert [session["retired"] for session in sessions] == [None, "its output was silent"]
+    assert [session["retired"] for session in sessions] == [None, "its output was silent", None]
+    assert [session["num_failures"] for session in sessions] == [1, 1, None]
 
 
 def test_an_engine_without_sessions_tells_of_its_lanes(server: Any):

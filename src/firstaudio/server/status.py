@@ -231,12 +231,12 @@ def _sessions(
             engine=engine,
             name=session["name"],
             num_runs=session["num_runs"],
-            num_failures=session["num_failures"],
-            num_queued=session["num_queued"],
-            busy_s=session["busy_s"],
+            num_failures=session.get("num_failures"),  # a model that could not be cut counts its runs alone
+            num_queued=session.get("num_queued"),
+            busy_s=session.get("busy_s"),
             share_of_runs=session["num_runs"] / num_runs if num_runs else None,
-            last_failure=session["last_failure"],
-            retired=None if session["retired"] is None else session["retired"]["reason"],
+            last_failure=session.get("last_failure"),
+            retired=(session.get("retired") or {}).get("reason"),
         )
 
 
@@ -250,7 +250,7 @@ def _lanes(engine: str, statistics: SchedulerStatistics) -> SessionReport:
         num_queued=statistics.num_busy_lanes + statistics.num_waiting,
         busy_s=statistics.busy_s,
         share_of_runs=1.0 if statistics.num_steps else None,
-        last_failure="",
+        last_failure=None,
         retired=None,
     )
 

@@ -129,10 +129,10 @@ class SessionReport(BaseModel):
     name: str
     num_runs: int = Field(description="Steps that it did.")
     num_failures: int | None
-    num_queued: int = Field(description="Steps that run on it or wait for it.")
-    busy_s: float
+    num_queued: int | None = Field(description="Steps that run on it or wait for it.")
+    busy_s: float | None
     share_of_runs: float | None = Field(description="Of the engine's steps; null before the first.")
-    last_failure: str
+    last_failure: str | None
     retired: str | None = Field(description="Why it is not used any more; null while it is.")
 
 
