@@ -15,7 +15,7 @@ from firstaudio.telemetry.measurement import Measurement
 
 WINDOW_S = 600
 SLOT_S = 10
-BINS_PER_DECADE = 10
+BINS_PER_DECADE = 20
 MAX_ANSWERS = 10_000
 NUM_RECENT = 20
 

@@ -241,7 +241,7 @@ const note = (kind, text, ...small) => h("li", { class: kind }, text, small.filt
 export function showTuner(snapshot) {
   const tuner = snapshot.sections.tuner;
   show($("tuner"), tuner, () => (tuner ? [
-    h("p", {}, h("b", {}, words(tuner.state)), tuner.remark ? `: ${tuner.remark}` : ""),
+    h("p", {}, h("b", {}, words(tuner.state)), tuner.remark && !tuner.experiments.length ? `: ${tuner.remark}` : ""),
     ...[tuner.problem, tuner.failure].filter(Boolean).map((text) => h("p", { class: "bad" }, text)),
     ...tuner.experiments.flatMap(experiment),
     tuner.changed.length ? h("ul", { class: "notes" }, tuner.changed.map((one) => note("warning", `${one.setting} stands at ${leaf(one.value)}`, `configured: ${leaf(one.configured)}`))) : null,
