@@ -197,6 +197,30 @@ def test_named_runtimes_are_all_used_the_fastest_first(files: ModelFiles, monkey
     assert auto.runtimes[0] == first.runtimes[0]
 
 
+def test_a_winner_that_cannot_be_used_today_leaves_the_work_to_the_processor_and_says_why(
+    files: ModelFiles,
+    kokoro: Any,
+    given: tuple[Any, ...],
+    tools: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    monkeypatch.setattr(loading, "resolve", lambda *_given, **_more: [broken("fake-gpu")])
+    loaded = load_model(config(runtimes=("auto",)), files)
+    assert loaded.choices.runtimes == (CPU,)
+    assert loaded.choices.runtime_reasons["fake-gpu"] == "fake-gpu: not used now: fake-gpu has no memory left"
+    assert "cannot be used now: fake-gpu has no memory left" in caplog.text
+    assert isinstance(loaded.model, CutModel)
+    loaded.model.voices.put(tools.VOICE, kokoro.statistics(kokoro.features(60)))
+    assert {part.runtime for part in loaded.model.parts(*given, windowed=True)} == {CPU}
+
+
+def test_a_runtime_that_was_named_and_cannot_be_used_is_an_error(files: ModelFiles, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(loading, "resolve", lambda *_given, **_more: [broken("fake-gpu")])
+    with pytest.raises(EngineError, match="fake-gpu has no memory left"):
+        load_model(config(runtimes=("fake-gpu",)), files)
+
+
 # A model that cannot.
 
 

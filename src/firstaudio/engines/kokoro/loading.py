@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ from firstaudio.engines.kokoro.sessions import Exclusive, Lazy, is_sound, load_w
 from firstaudio.engines.kokoro.statistics import StatisticsTable
 from firstaudio.engines.kokoro.store import ModelFiles
 from firstaudio.engines.kokoro.windows import LENGTHS
-from firstaudio.errors import ConfigError, MissingExtraError
+from firstaudio.errors import ConfigError, EngineError, MissingExtraError
 
 if TYPE_CHECKING:
     from firstaudio.engines.kokoro.surgery.graph import AnchorError
@@ -119,7 +119,8 @@ def _cut_model(config: Config, pieces: Pieces) -> Loaded:
     generator = Exclusive(Lazy(partial(cpu.load, pieces.path("generator"))))
     candidates = resolve(config.kokoro.runtimes, precision, num_threads=config.kokoro.num_threads)
     profile = _profile(config, pieces, candidates)
-    used = _in_use(config, candidates, profile)
+    opened = _open(pieces, _in_use(config, candidates, profile), may_fail="auto" in config.kokoro.runtimes)
+    used = {runtime: session for runtime, session in opened.items() if not isinstance(session, EngineError)}
     router = Router(_routed(pieces, used, cpu, profile))
     decoder = Decoder(
         sessions["front"],
@@ -132,6 +133,11 @@ def _cut_model(config: Config, pieces: Pieces) -> Loaded:
     )
     names = tuple(dict.fromkeys((*(runtime.name for runtime in used), cpu.name)))
     reasons = {} if profile is None else dict(profile.choice.reasons)
+    reasons |= {
+        runtime.name: f"{runtime.name}: not used now: {error.message}"
+        for runtime, error in opened.items()
+        if isinstance(error, EngineError)
+    }
     model = CutModel(pieces, decoder, router, StatisticsTable(pieces.folder, len(pieces.norms.scale)))
     return Loaded(model, Choices(decode, decode_reason, names, reasons, precision_reason))
 
@@ -212,21 +218,43 @@ def _in_use(config: Config, candidates: Sequence[Runtime], profile: MachineProfi
     return sorted(candidates, key=lambda runtime: runtime.name != winner)
 
 
-def _routed(
-    pieces: Pieces, used: Sequence[Runtime], cpu: Runtime, profile: MachineProfile | None
-) -> list[RoutedSession]:
-    """Sessions of the window piece, warmed, and a stand-by that is loaded only where all of them fail."""
+def _open(pieces: Pieces, runtimes: Sequence[Runtime], *, may_fail: bool) -> dict[Runtime, Session | EngineError]:
+    """Sessions of the window piece, warmed.
+
+    A runtime that won when it was measured may fail today: its device is taken, or its driver is broken.
+
+    Args:
+        pieces: On disk.
+        runtimes: In the order of rank.
+        may_fail: Whether the error takes the session's place, so that the processor does what nobody has asked another
+            one for; False: it is raised.
+    """
     shapes = {length: window_shapes(length, pieces.anchors, len(pieces.norms.scale)) for length in LENGTHS}
-    path = pieces.path("window")
+    opened: dict[Runtime, Session | EngineError] = {}
+    for runtime in runtimes:
+        try:
+            session = load_window(runtime, pieces.path("window"), shapes)
+            _warm(session, shapes)
+            opened[runtime] = session
+        except EngineError as error:
+            if not may_fail:
+                raise
+            logger.warning("%s won when it was measured, and cannot be used now: %s", runtime.name, error.message)
+            opened[runtime] = error
+    return opened
+
+
+def _routed(
+    pieces: Pieces, used: Mapping[Runtime, Session], cpu: Runtime, profile: MachineProfile | None
+) -> list[RoutedSession]:
+    """Sessions of the window piece, and a stand-by that is loaded only where all of them fail."""
     costs = _costs(profile)
-    sessions = []
-    for runtime in used:
-        session = load_window(runtime, path, shapes)
-        _warm(session, shapes)
-        sessions.append(RoutedSession(runtime.name, session, costs.get(runtime.name, Cost())))
+    sessions = [
+        RoutedSession(runtime.name, session, costs.get(runtime.name, Cost())) for runtime, session in used.items()
+    ]
     if cpu.name not in [runtime.name for runtime in used]:
         slow = Cost.seeded(MEASURED_LENGTH, STAND_BY_NS)
-        sessions.append(RoutedSession(cpu.name, Lazy(partial(cpu.load, path)), slow))
+        sessions.append(RoutedSession(cpu.name, Lazy(partial(cpu.load, pieces.path("window"))), slow))
     return sessions
 
 
