@@ -32,9 +32,12 @@ def _server_tools() -> Any:
 TOOLS = _server_tools()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """A browser; the tests are skipped only where none is installed."""
+    """A browser; the tests are skipped only where none is installed.
+
+    Not for the whole session: while playwright is there its event loop runs in this thread, and no test's own could.
+    """
     path = os.environ.get("FIRSTAUDIO_TEST_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         pytest.skip("no Chromium is installed (Debian: apt-get install chromium), so the page is not tried in one")
