@@ -6,10 +6,11 @@ import asyncio
 import logging
 import os
 import signal
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import BinaryIO, Self
 
 logger = logging.getLogger(__name__)
 
@@ -59,21 +60,65 @@ async def run_program(
     Raises:
         OSError: It cannot be started.
     """
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=PIPE, stdout=DEVNULL, stderr=PIPE, env=dict(environment), start_new_session=True
-    )
-    reading = asyncio.create_task(_read(process, on_stderr))
-    try:
-        _be_nice(process.pid)
-        timed_out = await _ends(process, stop, deadline_s)
-        if process.returncode is None:
-            await _ask_to_end(process, grace_s)
-    finally:
-        _kill_group(process.pid)
-        await process.wait()
-        await _finish(reading)
+    with _Pipe() as leash, _Pipe() as words:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=leash.read_end,
+            stdout=DEVNULL,
+            stderr=words.write_end,
+            env=dict(environment),
+            start_new_session=True,
+        )
+        leash.close_read_end()
+        words.close_write_end()
+        reading = asyncio.create_task(_read(words, on_stderr))
+        try:
+            _be_nice(process.pid)
+            timed_out = await _ends(process, stop, deadline_s)
+            if process.returncode is None:
+                await _ask_to_end(process, grace_s)
+        finally:
+            _kill_group(process.pid)
+            await process.wait()
+            await _finish(reading)
     assert process.returncode is not None
     return Ending(process.returncode, timed_out)
+
+
+class _Pipe:
+    """Two ends, closed at the end of the block.
+
+    asyncio's own pipes would not do: its `wait` returns only when they are closed, and whoever the program leaves
+    behind holds them open.
+    """
+
+    def __init__(self) -> None:
+        self.read_end, self.write_end = os.pipe()
+        self._open = {self.read_end, self.write_end}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for end in tuple(self._open):
+            self._close(end)
+
+    def close_read_end(self) -> None:
+        """The program alone reads."""
+        self._close(self.read_end)
+
+    def close_write_end(self) -> None:
+        """The program alone writes."""
+        self._close(self.write_end)
+
+    def hand_over_read_end(self) -> BinaryIO:
+        """As a file that somebody else closes."""
+        self._open.discard(self.read_end)
+        return os.fdopen(self.read_end, "rb", buffering=0)
+
+    def _close(self, end: int) -> None:
+        self._open.discard(end)
+        os.close(end)
 
 
 async def _ends(process: Process, stop: asyncio.Event, deadline_s: float) -> bool:
@@ -107,10 +152,15 @@ def _be_nice(pid: int) -> None:
         logger.debug("a benchmark runs at the server's own priority: %s", error)
 
 
-async def _read(process: Process, on_stderr: Callable[[bytes], None]) -> None:
-    assert process.stderr is not None
-    while data := await process.stderr.read(READ_BYTES):
-        on_stderr(data)
+async def _read(words: _Pipe, on_stderr: Callable[[bytes], None]) -> None:
+    reader = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, words.hand_over_read_end())
+    try:
+        while data := await reader.read(READ_BYTES):
+            on_stderr(data)
+    finally:
+        transport.close()
 
 
 async def _finish(reading: asyncio.Task[None]) -> None:

@@ -1,0 +1,113 @@
+"""A program of its own is started, watched and ended with all that it started."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from firstaudio.server.benchmarks.program import NICE, Ending, run_program
+
+TELLS_ITS_PRIORITY = "import os, sys; sys.exit(0 if os.getpriority(os.PRIO_PROCESS, 0) >= {nice} else 1)"
+FAMILY = """
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
+sys.stderr.write(f"{{os.getpid()}} {{child.pid}}\\n")
+{then}
+"""
+
+
+async def run(code: str, deadline_s: float = 60.0, stop: asyncio.Event | None = None) -> tuple[Ending, bytes]:
+    said = bytearray()
+    ending = await run_program(
+        [sys.executable, "-c", code],
+        os.environ,
+        said.extend,
+        stop or asyncio.Event(),
+        deadline_s=deadline_s,
+        grace_s=0.3,
+    )
+    return ending, bytes(said)
+
+
+def lives(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+async def gone(said: bytes) -> bool:
+    """Whether all whose ids were said are, within some moments: whoever was killed may take one to die."""
+    pids = [int(pid) for pid in said.split()]
+    assert len(pids) == 2
+    for _ in range(500):
+        if not any(map(lives, pids)):
+            return True
+        await asyncio.sleep(0.01)
+    return False
+
+
+async def test_it_runs_to_its_end_and_says_how_it_ended():
+    ending, said = await run("import sys; print('out'); print('err', file=sys.stderr); sys.exit(7)")
+
+    assert (ending, said) == (Ending(7, timed_out=False), b"err\n")
+
+
+async def test_listeners_go_first():
+    ending, _ = await run(f"import time; time.sleep(0.2); {TELLS_ITS_PRIORITY.format(nice=NICE)}")
+
+    assert ending.exit_code == 0
+
+
+async def test_it_leads_a_group_of_its_own():
+    ending, _ = await run("import os, sys; sys.exit(os.getpgrp() != os.getpid())")
+
+    assert ending.exit_code == 0
+
+
+async def test_children_that_it_leaves_are_ended():
+    ending, said = await run(FAMILY.format(then=""))
+
+    assert ending == Ending(0, timed_out=False)
+    assert await gone(said)
+
+
+async def test_the_deadline_ends_it_with_its_children():
+    ending, said = await run(FAMILY.format(then="time.sleep(3600)"), deadline_s=1.5)
+
+    assert ending.timed_out
+    assert await gone(said)
+
+
+async def test_being_stopped_lets_it_end_in_good_order():
+    stop = asyncio.Event()
+    stop.set()
+    code = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(5)); time.sleep(3600)"
+    ending, _ = await run(code, stop=stop)
+
+    assert ending.exit_code in (5, -15)  # -15: it had no time to say how it wants to end
+
+
+async def test_cancelling_ends_it_with_its_children(tmp_path: Path):
+    said = bytearray()
+    heard = asyncio.Event()
+
+    def hear(data: bytes) -> None:
+        said.extend(data)
+        heard.set()
+
+    command = [sys.executable, "-c", FAMILY.format(then="time.sleep(3600)")]
+    task = asyncio.create_task(run_program(command, os.environ, hear, asyncio.Event(), deadline_s=60))
+    await heard.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert await gone(bytes(said))
+
+
+async def test_a_program_that_is_not_there_is_an_error():
+    with pytest.raises(FileNotFoundError):
+        await run_program(["/nonexistent"], {}, lambda _: None, asyncio.Event(), deadline_s=1)
