@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstaudio.cli.models_options import ModelFolderOption, load_with_model, progress_bar
+from firstaudio.cli.models_options import (
+    ModelFileOption,
+    ModelFolderOption,
+    VoicesFileOption,
+    load_with_model,
+    progress_bar,
+)
 from firstaudio.cli.options import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
@@ -27,12 +33,8 @@ def optimize(
     voices: Annotated[
         str, typer.Option(metavar="A,B,...", help="Voices to measure; default: all of the voices file.")
     ] = "",
-    model: Annotated[
-        str, typer.Option(metavar="PATH", help="Model file; default: kokoro.model, else the pulled one.")
-    ] = "",
-    voices_file: Annotated[
-        str, typer.Option(metavar="PATH", help="Voices file; default: the one beside the model.")
-    ] = "",
+    model: ModelFileOption = "",
+    voices_file: VoicesFileOption = "",
     config: ConfigOption = None,
     model_folder: ModelFolderOption = None,
     json_: JsonOption = False,

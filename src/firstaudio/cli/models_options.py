@@ -19,7 +19,18 @@ ModelUrlOption = Annotated[
     str | None,
     typer.Option("--model-url", metavar="URL", help="Mirror, in the place of model.url: http(s):// or file:///."),
 ]
-
+ModelFileOption = Annotated[
+    str,
+    typer.Option(
+        "--model", "--kokoro-model", metavar="PATH", help="Model file; default: kokoro.model, else the pulled one."
+    ),
+]
+VoicesFileOption = Annotated[
+    str,
+    typer.Option(
+        "--voices-file", "--kokoro-voices", metavar="PATH", help="Voices file; default: the one beside the model."
+    ),
+]
 
 Progress = Callable[[str, int, int], None]
 """What is being done, how many are done, how many there are."""

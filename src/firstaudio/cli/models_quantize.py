@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstaudio.cli.models_options import ModelFolderOption, load_with_model, progress_bar, say
+from firstaudio.cli.models_options import (
+    ModelFileOption,
+    ModelFolderOption,
+    VoicesFileOption,
+    load_with_model,
+    progress_bar,
+    say,
+)
 from firstaudio.cli.options import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
@@ -33,12 +40,8 @@ def quantize(
     ] = "matmul,lstm,conv",
     rounds: Annotated[int, typer.Option(metavar="N", help="Rounds of timing; at least 6.")] = 7,
     keep: Annotated[bool, typer.Option("--keep", help="Keep also variants that are not worth it.")] = False,
-    model: Annotated[
-        str, typer.Option(metavar="PATH", help="Model file; default: kokoro.model, else the pulled one.")
-    ] = "",
-    voices_file: Annotated[
-        str, typer.Option(metavar="PATH", help="Voices file; default: the one beside the model.")
-    ] = "",
+    model: ModelFileOption = "",
+    voices_file: VoicesFileOption = "",
     config: ConfigOption = None,
     model_folder: ModelFolderOption = None,
     json_: JsonOption = False,
