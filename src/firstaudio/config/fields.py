@@ -268,7 +268,7 @@ class TunerConfig:
     interval_s: Annotated[float, Gt(0), Help("how often it looks at the measurements, in seconds")] = 60.0
     cool_down_s: Annotated[float, Ge(0), Help("pause after an experiment, in seconds")] = 600.0
     max_pairs: Annotated[
-        int, Ge(20), Le(2000), Help("pairs of answers after which an experiment is judged for the last time")
+        int, Ge(20), Le(500), Help("pairs of answers after which an experiment is judged for the last time")
     ] = 120
     max_experiment_s: Annotated[float, Gt(0), Help("longest experiment, in seconds")] = 3600.0
 

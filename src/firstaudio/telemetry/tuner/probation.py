@@ -40,8 +40,9 @@ class Probation:
         return self._now.assigned >= LENGTH
 
     def record(self, answer: Measurement) -> None:
-        """Learn how an utterance ended; those that were given an arm say nothing, whoever gave it."""
-        if answer.origin not in ORIGINS or answer.arm or answer.delivery == "whole" or self.is_over:
+        """Learn how an utterance ended; those that were given an arm or came from the cache say nothing."""
+        is_plain = answer.origin in ORIGINS and not answer.arm and answer.delivery != "whole"
+        if not is_plain or answer.warmth == "cached" or self.is_over:
             return
         now = self._now
         self._now = replace(

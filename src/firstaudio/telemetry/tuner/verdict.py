@@ -1,8 +1,9 @@
 """Whether arm B is better than arm A: by the rules of the harness, at looks that are paid for.
 
-Outcomes are paired by block (and stratum within it). The estimate is Hodges and Lehmann's of the log ratio B / A, its
-interval by bootstrap over blocks, p by Wilcoxon's signed-rank test. A gain counts when the estimate is beyond 5 % *and*
-5 ms, the interval leaves out "no difference", p is below what the look may spend, and no guard speaks against it.
+Outcomes are paired by block; where a block has several kinds of utterances, their median counts. The estimate is
+Hodges and Lehmann's of the log ratio B / A, its interval by bootstrap over blocks, p by Wilcoxon's signed-rank test. A
+gain counts when the estimate is beyond 5 % *and* 5 ms, the interval leaves out "no difference", p is below what the
+look may spend, and no guard speaks against it.
 
 Looking twice at growing data would find a difference in 8 % of cases where there is none. So the two looks share the
 5 % by the boundary of O'Brien and Fleming: 0.5 % at half of the data, 4.8 % at the end. An experiment that ends early
@@ -37,6 +38,7 @@ FAILED_RATIO = 1000.0  # of a pair with a failure on one side: the estimate is a
 LOOK_SHARES = (0.5, 1.0)
 LOOK_ALPHAS = (0.0052, 0.0480)
 MIN_ROUNDS = 10
+MAX_GROUPS = 60  # that the bootstrap draws from
 HARM_P = 0.0625  # four bad answers of one arm while the other has none
 NEGLIGIBLE = 1e-9
 VETO_P = 0.2  # what the winner's bad answers must not be as unlikely as, were it as good as the other
@@ -68,8 +70,7 @@ class Comparison:
 
     Attributes:
         metric: Its name.
-        n: Pairs.
-        num_rounds: Blocks that they come from.
+        n: Blocks with both arms.
         median_a: Over A's answers; None where none succeeded.
         median_b: Over B's answers; None where none succeeded.
         ratio: B / A, estimated.
@@ -83,7 +84,6 @@ class Comparison:
 
     metric: Metric
     n: int
-    num_rounds: int
     median_a: float | None
     median_b: float | None
     ratio: float
@@ -151,7 +151,7 @@ def judge(
     target = compare(cells, moves, alpha=alpha, seed=seed)
     told: dict[str, Counts] = {arm: counts[arm] for arm in counts}
     if target is None:
-        return Verdict("inconclusive", "no answer of one setting has a counterpart of the other", None, (), told)
+        return Verdict("inconclusive", "no answer with one setting has a counterpart with the other", None, (), told)
     guarded = tuple(found for metric in guards if (found := compare(cells, metric)) is not None)
     name = _name(target, alpha)
     sentence = _sentence(target)
@@ -162,30 +162,37 @@ def judge(
 
 def compare(cells: Cells, metric: Metric, *, alpha: float | None = None, seed: int = 1) -> Comparison | None:
     """B against A in one metric; with `alpha` also interval and p. None without a pair."""
-    rounds: dict[int, list[float]] = defaultdict(list)
+    by_block: dict[int, list[float]] = defaultdict(list)
     values: dict[Arm, list[float]] = {"a": [], "b": []}
     for (block, _), cell in cells.items():
         a, b = ([each[metric] for each in cell.get(arm, ()) if metric in each] for arm in ("a", "b"))
         if (difference := _difference(a, b)) is not None:
-            rounds[block].append(difference)
+            by_block[block].append(difference)
             values["a"] += filter(math.isfinite, a)
             values["b"] += filter(math.isfinite, b)
-    flat = [difference for each in rounds.values() for difference in each]
-    if not flat:
+    # What was measured in one window of time is no independent evidence: a block counts once.
+    differences = [median(by_block[block]) for block in sorted(by_block)]
+    if not differences:
         return None
     median_a, median_b = (median(values[arm]) if values[arm] else None for arm in ("a", "b"))
     gain, loss = floors(metric, median_a)
     interval: dict[str, float] = {}
     if alpha is not None:
-        low, high = bootstrap_rounds(list(rounds.values()), seed=seed, confidence=1 - alpha)
+        low, high = bootstrap_rounds(_rounds(differences), seed=seed, confidence=1 - alpha)
         interval = {
             "low": math.exp(low),
             "high": math.exp(high),
             "confidence": 1 - alpha,
-            "p": signed_rank_p(flat),
+            "p": signed_rank_p(differences),
         }
-    ratio = math.exp(hodges_lehmann(flat))
-    return Comparison(metric, len(flat), len(rounds), median_a, median_b, ratio, gain, loss, **interval)
+    ratio = math.exp(hodges_lehmann(differences))
+    return Comparison(metric, len(differences), median_a, median_b, ratio, gain, loss, **interval)
+
+
+def _rounds(differences: Sequence[float]) -> list[Sequence[float]]:
+    """Groups of neighbours, all of about one size: the bootstrap's memory grows with the square of their number."""
+    size = -(-len(differences) // MAX_GROUPS)
+    return [differences[begin : begin + size] for begin in range(0, len(differences), size)]
 
 
 def floors(metric: Metric, median_a: float | None) -> tuple[float, float]:
@@ -261,7 +268,7 @@ def _name(target: Comparison, alpha: float) -> Name:
     assert target.low is not None
     assert target.high is not None
     assert target.p is not None
-    if target.num_rounds < MIN_ROUNDS:
+    if target.n < MIN_ROUNDS:
         return "inconclusive"
     if target.p < alpha and target.ratio <= target.gain_ratio and target.high < 1:
         return "better"
