@@ -1,5 +1,6 @@
 """Telemetry is fed with traces, and nothing that observes it can harm a stream or another observer."""
 
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,7 @@ async def test_what_is_measured_outlives_it(begin: Begin):
     await speak(synthesizer, "a")
     await synthesizer.close()
     await telemetry.close()
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("measurements")] == []
     _, again = await begin()
 
     assert [row.request_id for row in await again.store.recent(9)] == ["a"]
