@@ -20,6 +20,7 @@ from firstaudio.cli.doctor import doctor
 from firstaudio.cli.models import models_app
 from firstaudio.cli.say import say
 from firstaudio.cli.schedule import schedule_app
+from firstaudio.cli.selftest import selftest
 from firstaudio.cli.serve import serve
 from firstaudio.cli.sessions import sessions_app
 from firstaudio.cli.voices import voices
@@ -56,6 +57,7 @@ app.command()(serve)
 app.command()(say)
 app.command()(voices)
 app.command()(doctor)
+app.command()(selftest)
 app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
 app.add_typer(sessions_app, name="sessions")
