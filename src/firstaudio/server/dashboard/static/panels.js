@@ -266,7 +266,7 @@ export function showBench(snapshot) {
   const { benchmarks, schedule } = snapshot.sections;
   show($("bench"), [benchmarks, schedule], () => [
     ...(benchmarks?.running ? [h("p", {}, `${benchmarks.running} is running`), meter(benchmarks.progress, benchmarks.current_test ?? "")] : []),
-    ...(benchmarks?.last ? lastRun(benchmarks.last) : [empty("No benchmark yet.")]),
+    ...(benchmarks?.last ? lastRun(benchmarks.last) : benchmarks?.running ? [] : [empty("No benchmark yet.")]),
     ...(schedule && schedule.every === "off" ? [h("p", { class: "soft" }, "No schedule (schedule.every is off).")] : []),
     ...(schedule && schedule.every !== "off" ? [h("h3", {}, "Schedule"), h("dl", { class: "facts" }, tree(schedule))] : []),
   ]);
