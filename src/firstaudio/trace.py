@@ -128,10 +128,10 @@ class Trace:
             self.first_audio_stages_ns = dict(self.stages_ns)
 
     def sent(self, audio_ns: int) -> None:
-        """Note that a piece with so much audio has just been handed to the client."""
-        self.first_audio_sent()
+        """Note that a piece with so much audio has just been handed to the client; headers have none."""
         if audio_ns <= 0:
             return
+        self.first_audio_sent()
         latest = self.clock() - self.sent_audio_ns
         if self.gapless_ns is None or latest > self.gapless_ns:
             self.num_stalls += self.gapless_ns is not None

@@ -55,6 +55,9 @@ class FakeStream:
     def delivered(self) -> None:
         self.trace.finish("completed")
 
+    def broken(self, error: FirstaudioError) -> None:
+        self.trace.finish("failed", error.message)
+
     async def aclose(self) -> None:
         self.num_closed += 1
 

@@ -145,6 +145,7 @@ class StreamedResponse(SpeechResponse):
         self, stream: SpeechStream, encoder: Encoder, framing: Framing, ignored_fields: Sequence[str] = ()
     ) -> None:
         super().__init__(stream, framing.media_type, encoder.output_rate, ignored_fields)
+        stream.hold()
         self._encoder, self._framing = encoder, framing
         self._started = False
         self._held_ns = 0
@@ -171,19 +172,23 @@ class StreamedResponse(SpeechResponse):
         with self._trace.stage("audio_conversion"):
             tail = self._framing.audio(self._encoder.finish(), ())
         tail += self._framing.end(num_samples / self._stream.sample_rate)
-        if not self._started:
+        if not self._trace.sent_audio_ns:  # the last bytes hold the first audio
             await self._body(send, tail)
             tail = b""
         await send({"type": "http.response.body", "body": tail, "more_body": False})
+        self._stream.delivered()
 
     async def _body(self, send: Send, data: bytes, audio_ns: int = 0) -> None:
-        if not data:  # the encoder holds it back: it goes with the next ones
-            self._held_ns += audio_ns
+        self._held_ns += audio_ns  # by the encoder, until bytes leave that hold audio
+        if not data:
             return
         if not self._started:
             await self._start(send)
             self._started = True
-        audio_ns, self._held_ns = audio_ns + self._held_ns, 0
+        if self._encoder.has_audio:
+            audio_ns, self._held_ns = self._held_ns, 0
+        else:
+            audio_ns = 0
         await self._send(send, {"type": "http.response.body", "body": data, "more_body": True}, audio_ns)
 
     async def _fail(self, send: Send, error: Exception) -> None:
@@ -197,6 +202,7 @@ class StreamedResponse(SpeechResponse):
             error = EngineError("the server made a mistake in the middle of the speech")
         else:
             logger.warning("failed after the first audio: %s id=%s", error.message, self._trace.request_id)
+        self._stream.broken(error)
         data = self._framing.failure(error)
         if data is not None:
             await send({"type": "http.response.body", "body": data, "more_body": False})
@@ -234,14 +240,17 @@ class WholeResponse(SpeechResponse):
             with self._trace.stage("audio_conversion"):
                 file, num_bytes = await spool.finish()
             await self._start(send, [(b"content-length", str(num_bytes).encode())])
-            await self._copy(send, file, num_bytes)
+            await self._copy(send, file, num_bytes, round(spool.num_samples / self._stream.sample_rate * NS_PER_S))
             self._stream.delivered()
 
-    async def _copy(self, send: Send, file: BinaryIO, num_bytes: int) -> None:
+    async def _copy(self, send: Send, file: BinaryIO, num_bytes: int, audio_ns: int) -> None:
+        """Send the file; it plays when it is there, so its audio counts with its end."""
         for begin in range(0, num_bytes, READ_BYTES):
             data = await asyncio.to_thread(file.read, READ_BYTES)
             more = begin + READ_BYTES < num_bytes
-            await self._send(send, {"type": "http.response.body", "body": data, "more_body": more})
+            message = {"type": "http.response.body", "body": data, "more_body": more}
+            await self._send(send, message, 0 if more else audio_ns)
+            self._trace.first_audio_sent()
 
 
 def server_timing(trace: Trace) -> bytes:

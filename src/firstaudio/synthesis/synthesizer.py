@@ -133,7 +133,7 @@ class SpeechStream:
         await self.aclose()
 
     def hold(self) -> None:
-        """Let the last chunk not be the end: `delivered` is, so that the trace knows when the client had everything."""
+        """Let the last chunk not be the end: `delivered` or `broken` is, when the client had what it gets."""
         self._held = True
 
     def delivered(self) -> None:
@@ -150,6 +150,10 @@ class SpeechStream:
         return StreamSnapshot(
             trace.request_id, self.engine, self.voice, trace.origin, trace.num_characters, self._chunks.figures()
         )
+
+    def broken(self, error: FirstaudioError) -> None:
+        """What was said cannot be handed over; for a stream that was held."""
+        self._end("failed", error.message)
 
     def switch(self, chunks: ScheduledStream, casting: Casting) -> None:
         """Go on with another engine; nothing has been heard of the one before."""

@@ -38,6 +38,11 @@ class Encoder(ABC):
         """Encode what is held; gives the last bytes."""
         return self._take(to_int16(self._resampler.finish())) + self._end()
 
+    @property
+    def has_audio(self) -> bool:
+        """Whether the bytes given so far hold audio, and not headers alone."""
+        return self.num_samples > 0
+
     def close(self) -> None:  # noqa: B027 (wav and pcm hold nothing)
         """Free what the encoder holds, also before its end; idempotent. Nothing else may be called afterwards."""
 

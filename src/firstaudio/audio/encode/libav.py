@@ -67,19 +67,23 @@ RECIPES: Mapping[str, Recipe] = {
 
 
 class _Outlet:
-    """What FFmpeg writes to: keeps new bytes until taken, and remembers what it wants to write over."""
+    """What FFmpeg writes to: keeps new bytes until taken, and remembers what it wants to write over.
+
+    Attributes:
+        size: Bytes so far.
+    """
 
     def __init__(self) -> None:
         self.corrections: list[tuple[int, bytes]] = []
         self._fresh = bytearray()
-        self._size = self._position = 0
+        self.size = self._position = 0
 
     def write(self, data: bytes) -> int:
-        if self._position < self._size:
+        if self._position < self.size:
             self.corrections.append((self._position, bytes(data)))
         else:
             self._fresh += data
-            self._size += len(data)
+            self.size += len(data)
         self._position += len(data)
         return len(data)
 
@@ -87,7 +91,7 @@ class _Outlet:
         return self._position
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        self._position = offset + (0, self._position, self._size)[whence]
+        self._position = offset + (0, self._position, self.size)[whence]
         return self._position
 
     def take(self) -> bytes:
@@ -116,6 +120,12 @@ class LibavEncoder(Encoder):
         stream.codec_context.format = av.AudioFormat(recipe.sample_format)
         self._stream = stream
         self._num_packets = 0
+        self._header_size: int | None = None
+
+    @property
+    def has_audio(self) -> bool:
+        """Whether a packet has left the muxer: Ogg's holds a page back."""
+        return self._header_size is not None and self._outlet.size > self._header_size
 
     def close(self) -> None:
         """Free FFmpeg's side, two threads among it, at once: a collection might find it only much later."""
@@ -142,5 +152,8 @@ class LibavEncoder(Encoder):
 
     def _mux(self, frame: av.AudioFrame | None) -> None:
         for packet in self._stream.encode(frame):
+            if self._header_size is None:
+                self._container.start_encoding()
+                self._header_size = self._outlet.size
             self._num_packets += 1
             self._container.mux(packet)
