@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,10 +37,18 @@ class Server:
 
 @contextmanager
 def serve(*flags: str, script: Path | None = None) -> Iterator[Server]:
-    """Start `firstaudio serve`, or a script that takes the same arguments; yields when it is ready."""
+    """Start `firstaudio serve`, or a script that takes the same arguments; yields when it is ready.
+
+    Its state lies in a temporary folder unless a flag names another: it has no history, and adds none to the user's.
+    """
+    with tempfile.TemporaryDirectory(prefix="firstaudio-state-") as state:
+        yield from _serve(flags, script, os.environ | {"FIRSTAUDIO_TELEMETRY_STATE_FOLDER": state})
+
+
+def _serve(flags: Sequence[str], script: Path | None, env: Mapping[str, str]) -> Iterator[Server]:
     program = [str(script)] if script else ["-m", "firstaudio.cli.main"]
     command = [sys.executable, *program, "serve", "--port", "0", *flags]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
     try:
         url = _ready_url(process)
         # Keep reading what it says, so that a full pipe never blocks it.

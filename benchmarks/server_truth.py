@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 import urllib.request
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -52,13 +50,6 @@ class Pair:
         return self.client_ms - self.server_ms
 
 
-@contextmanager
-def server_of(*flags: str) -> Iterator[Server]:
-    """A server with a state folder of its own."""
-    with tempfile.TemporaryDirectory() as folder, serve("--telemetry-state-folder", folder, *flags) as server:
-        yield server
-
-
 async def listen(server: Server, texts: Iterable[str], pause_s: float = 0.0) -> list[Pair]:
     """Both sides of each answer."""
     listener, answers = Listener(server, Limits()), []
@@ -79,7 +70,7 @@ def measurements(server: Server) -> list[dict[str, Any]]:
 
 
 async def on_espeak(requests: int) -> dict[str, list[Pair]]:
-    with server_of() as server:
+    with serve() as server:
         new = await listen(server, [TEXT.format(n=n) for n in range(WARMUP + requests)])
         again = await listen(server, [TEXT.format(n="again")] * (1 + requests))
     return {"warm": new[WARMUP:], "cached": again[1:]}
@@ -88,7 +79,7 @@ async def on_espeak(requests: int) -> dict[str, list[Pair]]:
 async def first_answers(starts: int) -> list[Pair]:
     found = []
     for n in range(starts):
-        with server_of("--no-cache-warm-up") as server:
+        with serve("--no-cache-warm-up") as server:
             found += await listen(server, [TEXT.format(n=n)])
     return found
 
@@ -103,7 +94,7 @@ async def on_a_model_that_is_given_up(starts: int) -> list[Pair]:
         str(UNLOAD_S),
         "--no-cache-warm-up",
     )
-    with server_of(*flags) as server:
+    with serve(*flags) as server:
         return await listen(server, [f"Number {n}." for n in range(starts)], PAUSE_S)
 
 
