@@ -123,9 +123,8 @@ class Service:
         await self.dashboard.close()  # at once: whoever looks on must not hold up the drain
         await self.startup
         await self.warm_up.close()
-        await self.schedule.close()
-        await self.benchmarks.close()
-        await self.synthesizer.close(drain_s)
+        # Together: new streams are refused from now on, and a benchmark does not hold up the drain.
+        await asyncio.gather(self.schedule.close(), self.benchmarks.close(), self.synthesizer.close(drain_s))
         await self.settled
         await self.telemetry.close()
 

@@ -257,12 +257,14 @@ class Benchmarks:
         )
 
     def _voices(self) -> tuple[str, ...]:
-        """The default voice and the first others of the default engine, aliases left out."""
+        """The default voice and the first others of its language and of the default engine, aliases left out."""
         known = self._synthesizer.voices()
-        default = self._config.engine.default_voice
-        own = [voice.id for engine, voice in known if engine == known[0][0] and voice.alias_of is None]
-        first = [default] if any(voice.id == default for _, voice in known) else []
-        return tuple(dict.fromkeys([*first, *own]))[:MAX_VOICES]
+        default = next((voice for _, voice in known if voice.id == self._config.engine.default_voice), None)
+        if default is None:
+            return ()
+        others = [voice for engine, voice in known if engine == known[0][0] and voice.alias_of is None]
+        alike = [voice.id for voice in others if _root(voice.language) == _root(default.language)]
+        return tuple(dict.fromkeys([default.id, *alike]))[:MAX_VOICES]
 
 
 def told(record: RunRecord) -> dict[str, Any]:
@@ -292,6 +294,10 @@ def reachable(url: str) -> str:
     scheme, _, place = url.partition("://")
     host, colon, port = place.rpartition(":")
     return f"{scheme}://{EVERYWHERE.get(host, host)}{colon}{port}"
+
+
+def _root(language: str) -> str:
+    return language.partition("-")[0].lower()
 
 
 def _bracketed(host: str) -> str:
