@@ -4,7 +4,7 @@ FirstaudioError
 ├── RequestError            the caller can mend it (4xx)
 │   ├── UnknownVoiceError, UnknownModelError, UnknownLanguageError, UnknownFormatError
 │   ├── TextTooLongError, EmptyTextError
-│   ├── BodyTooLargeError, BodyTimeoutError, UnsupportedMediaTypeError, UnauthorizedError
+│   ├── BodyTooLargeError, BodyTimeoutError, UnsupportedMediaTypeError, UnauthorizedError, ForeignPageError
 │   ├── NotFoundError, ConflictError   there is no such thing; something else is going on
 │   └── OverloadedError, NotReadyError   nothing is wrong with the request: come back later
 ├── EngineError             the engine failed (5xx)
@@ -109,6 +109,12 @@ class UnauthorizedError(RequestError):
     """API keys are on and the request carries none that is known."""
 
     code = "invalid_api_key"
+
+
+class ForeignPageError(RequestError):
+    """A web page of another origin asks a browser to act here."""
+
+    code = "foreign_origin"
 
 
 class NotFoundError(RequestError):
@@ -230,6 +236,7 @@ OUTSIDE: dict[type[FirstaudioError], Outside] = {
     NotFoundError: Outside(404, "invalid_request_error", 2),
     ConflictError: Outside(409, "invalid_request_error", 1),
     UnauthorizedError: Outside(401, "authentication_error", 2),
+    ForeignPageError: Outside(403, "permission_error", 2),
     OverloadedError: Outside(429, "rate_limit_error", 1),
     NotReadyError: Outside(503, "server_error", 3),
     EngineError: Outside(500, "server_error", 1),

@@ -149,3 +149,25 @@ def test_the_log_holds_no_text_of_the_user(server: Any, tools: Any, caplog: pyte
     tools.eventually(lambda: "path='/v1/nothing\\r\\nforged' status=404" in ours())
     assert "outcome=completed" in ours()
     assert "Geheimnis" not in ours()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "https://elsewhere.example"},
+        {"origin": "null"},
+        {"origin": "https://elsewhere.example", "sec-fetch-site": "cross-site"},
+        {"origin": "http://localhost:1", "sec-fetch-site": "same-site"},
+    ],
+)
+def test_a_page_of_another_origin_cannot_act_here(server: Any, headers: dict[str, str]):
+    reply = server.request("POST", "/benchmarks/optimization/reset", **headers)
+
+    assert (reply.status, reply.error["code"]) == (403, "foreign_origin")
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"origin": "https://behind-a-proxy.example", "sec-fetch-site": "same-origin"}]
+)
+def test_programs_and_pages_of_our_own_can(server: Any, headers: dict[str, str]):
+    assert server.request("POST", "/benchmarks/optimization/reset", **headers).status == 200

@@ -9,7 +9,7 @@ import pytest
 from firstaudio.audio.encode import FORMATS
 from firstaudio.server.app import create_app
 
-STATUSES = {"200", "400", "401", "404", "408", "413", "415", "429", "500", "503"}
+STATUSES = {"200", "400", "401", "403", "404", "408", "413", "415", "429", "500", "503"}
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from firstaudio import __version__
 from firstaudio.config import Config, load
 from firstaudio.engines.base import Engine
 from firstaudio.server import openapi, problems
-from firstaudio.server.middleware import ApiKeys, Cors, RequestContext
+from firstaudio.server.middleware import ApiKeys, Cors, OwnPages, RequestContext
 from firstaudio.server.rehearsal import rehearse
 from firstaudio.server.routes import (
     benchmarks,
@@ -82,6 +82,7 @@ def _surround(app: FastAPI, config: Config) -> None:
     """Add what every request passes, the innermost first. No compression: it would hold the audio back."""
     if config.server.api_keys:
         app.add_middleware(ApiKeys, keys=config.server.api_keys)
+    app.add_middleware(OwnPages, origins=config.server.cors_origins)
     app.add_middleware(RequestContext)
     if config.server.cors_origins:
         app.add_middleware(

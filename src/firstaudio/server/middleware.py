@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from firstaudio.clock import NS_PER_MS, now_ns
-from firstaudio.errors import NotReadyError, RequestError, UnauthorizedError
+from firstaudio.errors import ForeignPageError, NotReadyError, RequestError, UnauthorizedError
 from firstaudio.server import logs
 from firstaudio.server.dashboard.assets import PARTS
 from firstaudio.server.problems import respond, respond_unexpected
@@ -32,6 +32,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}")
 # The dashboard's page asks for a key itself, and what it shows needs one.
 OPEN_PATHS = frozenset({"/", "/v1/", "/health", "/ready", "/dashboard", *(f"/dashboard/{part}" for part in PARTS)})
 PROBE_PATHS = frozenset({"/health", "/ready", "/metrics"})  # asked again and again: no line of the log at info
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 CLIENT_GONE = 499  # nginx's number, in the log only: there was nobody to send a status to
 MAX_LOGGED_PATH = 200
 
@@ -114,6 +115,39 @@ class ApiKeys:
         # Every key is compared in full, so the time tells nothing about which one was close.
         matches = [hmac.compare_digest(sent, known) for known in self._keys]
         return scheme.lower() == "bearer" and any(matches)
+
+
+class OwnPages:
+    """Refuses what a web page of a foreign origin would have done here.
+
+    A browser sends such a request without asking whether it may, as long as it needs no header or body of its own: any
+    page could start a benchmark on the machine of whoever looks at it. Programs send neither header.
+
+    Args:
+        app: What is inside.
+        origins: From which pages may act here, as for CORS.
+    """
+
+    def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
+        self._app, self._origins = app, frozenset(origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or refuse it with 403."""
+        if scope["type"] != "http" or scope["method"] in SAFE_METHODS or not self._is_foreign(Headers(scope=scope)):
+            await self._app(scope, receive, send)
+            return
+        error = ForeignPageError(
+            "a page of another origin may not do this; add its origin to server.cors_origins if it should"
+        )
+        await respond(error)(scope, receive, send)
+
+    def _is_foreign(self, headers: Headers) -> bool:
+        origin = headers.get("origin")
+        if origin is None or origin in self._origins or "*" in self._origins:
+            return False
+        if site := headers.get("sec-fetch-site"):
+            return site not in ("same-origin", "none")
+        return origin.partition("://")[2] != headers.get("host")
 
 
 class Cors(CORSMiddleware):

@@ -24,6 +24,7 @@ client's own where it sent one.
 _PROBLEMS = {
     400: "The request cannot be served as it is; `param` names the field.",
     401: "API keys are on, and the request carries none that is known.",
+    403: "A web page of another origin may not do this.",
     404: "There is nothing by that name.",
     408: "The body did not arrive in time.",
     409: "What is going on now does not let it happen.",
@@ -92,7 +93,7 @@ SPEECH_OPERATION: dict[str, Any] = {
                 name: {"description": text, "schema": {"type": "string"}} for name, text in _SPEECH_HEADERS.items()
             },
         },
-        **problems(400, 401, 404, 408, 413, 415, 429, 500, 503),
+        **problems(400, 401, 403, 404, 408, 413, 415, 429, 500, 503),
     },
     "openapi_extra": {
         "requestBody": {
