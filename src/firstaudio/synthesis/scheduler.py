@@ -472,7 +472,7 @@ class StepScheduler:
     def _admit(self, remaining_s: float, now: int) -> None:
         new = Demand(self._config.max_wait_ms / 1000, remaining_s, self._first_step_s)
         demands = [new, *(self._demand(stream, now) for stream in self._streams if not stream.ended)]
-        full = len(self._streams) >= self._config.max_streams
+        full = len(demands) > self._config.max_streams
         if not full and (
             len(demands) <= self._num_lanes
             or feasible(demands, self._rtf, self._num_lanes, self._config.max_utilization)

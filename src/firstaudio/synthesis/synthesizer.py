@@ -319,7 +319,8 @@ class Synthesizer:
         """Refuse new streams, let running ones finish for `drain_s` seconds, cancel the rest, stop the engines."""
         self._phase = "draining"
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), drain_s)
+            async with asyncio.timeout(drain_s):
+                await self._idle.wait()
         await asyncio.gather(*(stream.aclose() for stream in self._streams))
         await self.settled()  # a start cannot be called off
         for entry in self._roster.ready():

@@ -97,7 +97,8 @@ class Feed:
         """Wait for something new; False where nothing came for a while."""
         news = self._news
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(news.wait(), self._heartbeat_s)
+            async with asyncio.timeout(self._heartbeat_s):
+                await news.wait()
         return news.is_set()
 
     def _wake(self) -> None:
