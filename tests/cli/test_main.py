@@ -43,7 +43,7 @@ def test_the_help_lists_every_command(run):
     assert result.exit_code == 0
     assert sorted(
         line.split()[0] for line in result.stdout.partition(b"Commands:")[2].splitlines() if line.strip()
-    ) == [b"bench", b"doctor", b"models", b"say", b"schedule", b"serve", b"sessions", b"voices"]
+    ) == [b"bench", b"doctor", b"models", b"say", b"schedule", b"selftest", b"serve", b"sessions", b"voices"]
 
 
 @pytest.mark.parametrize("command", ["serve", "say", "voices", "doctor"])

@@ -19,7 +19,7 @@ EXIT_FAILED, EXIT_MISSED = 1, 99
 MIN_SEGMENTS = 2  # of the long text: else it was not segmented
 BAD = ("NEEDS_IMPROVEMENT", "CRITICAL")
 NUM_NAMED = 5
-NUM_LOOKS, LOOK_S = 5, 0.2
+NUM_LOOKS, MAX_AGE_LOOKS, LOOK_S = 5, 15, 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +234,7 @@ def judge_run(summary: dict[str, Any], target_ms: float) -> Check:
 
 
 def _performance(client: SelfTestClient, found: Findings) -> Check:
-    told = found.performance = client.ask("GET", "/ttfa-performance")
+    told = found.performance = _settled_performance(client, found)
     cause = client.ask("GET", "/ttfa-performance/investigation")
     summary = told["summary"]
     if not summary["num_requests"]:
@@ -244,3 +244,15 @@ def _performance(client: SelfTestClient, found: Findings) -> Check:
         says += f"; {cause['pattern']}"
     is_bad = cause["category"] in BAD or summary["success_alert"] is not None
     return Check("", "missed" if is_bad else "passed", says)
+
+
+def _settled_performance(client: SelfTestClient, found: Findings) -> dict[str, Any]:
+    """An answer may be a second old: of a server of our own we know how many requests should be in it."""
+    expected = len(found.heard) + len(found.coverages) if found.is_own else 0
+    told = client.ask("GET", "/ttfa-performance")
+    for _ in range(MAX_AGE_LOOKS):
+        if told["summary"]["num_requests"] >= expected:
+            break
+        client.pause(LOOK_S)
+        told = client.ask("GET", "/ttfa-performance")
+    return told
