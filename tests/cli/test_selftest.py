@@ -490,10 +490,12 @@ def test_a_server_ends_when_its_parent_does(tmp_path):
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
-        assert any("ready on" in line for line in process.stderr)
-        process.stdin.close()
-        process.stderr.read()
-        assert process.wait(20) == 0
+        try:
+            assert any("ready on" in line for line in process.stderr)
+            process.stdin.close()
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, signal.SIG_DFL)
 
