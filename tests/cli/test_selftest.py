@@ -337,7 +337,13 @@ def test_a_server_that_cannot_be_tested_is_told_in_a_sentence(run, changes, exit
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--url", "nowhere"), ("--url", "http://127.0.0.1", "--engine", "espeak"), ("--benchmark", "all")]
+    "arguments",
+    [
+        ("--url", "nowhere"),
+        ("--url", "http://127.0.0.1", "--engine", "espeak"),
+        ("--benchmark", "all"),
+        ("--token", "secret"),
+    ],
 )
 def test_what_makes_no_sense_is_a_usage_error(run, arguments):
     assert run("selftest", *arguments).exit_code == 2

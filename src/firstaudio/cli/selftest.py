@@ -44,7 +44,7 @@ def selftest(
         str | None, typer.Option("--token", help=f"API key; default: {TOKEN}, else the configuration's first one.")
     ] = None,
     benchmark: Annotated[
-        Benchmark, typer.Option(help="Which benchmark the server runs of itself: about 20, 40 or 120 s, or none.")
+        Benchmark, typer.Option(help="What the server runs of itself; ttfa is the shortest.")
     ] = Benchmark.TTFA,
     engine: EngineOption = None,
     config: ConfigOption = None,
@@ -60,6 +60,8 @@ def selftest(
 
     if url is not None and engine is not None:
         raise ConfigError("--engine is for a server of our own; leave it away with --url")
+    if url is None and token is not None:
+        raise ConfigError("--token is for a server that is there: name it with --url")
     kind = None if benchmark is Benchmark.NONE else benchmark.value
     with _client(url, token, engine, config) as client:
         found = self_test(client, kind, url is None, _say)
