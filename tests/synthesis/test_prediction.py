@@ -80,12 +80,19 @@ def test_a_line_never_falls_and_stays_near_what_it_has_seen(seen):
     assert line.at(50.0) <= line.at(51.0)
 
 
-def test_texts_of_one_length_give_a_mean_and_no_slope():
+def test_texts_of_one_length_give_a_median_and_no_slope():
     line = Line()
-    for y in (10.0, 20.0) * 50:
+    for y in (10.0, 12.0, 20.0) * 50:
         line.observe(30.0, y)
     assert line.slope == 0.0
-    assert line.at(300.0) == pytest.approx(15.0, abs=0.5)
+    assert line.at(300.0) == pytest.approx(12.0)
+
+
+def test_a_long_tail_does_not_lift_the_line():
+    line = Line()
+    for number in range(200):
+        line.observe(20.0 + number % 7, 100.0 if number % 4 == 0 else 10.0)
+    assert line.at(23.0) == pytest.approx(10.0, abs=2.0)
 
 
 def test_what_was_long_ago_fades():

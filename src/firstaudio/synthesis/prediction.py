@@ -33,16 +33,22 @@ _FIRST_CLAUSE = re.compile(rf".{{{_SHORTEST},}}?{_MARK}", re.DOTALL)
 class Line:
     """y = a + b * x by least squares, older observations fading by `DECAY`; nothing is assumed before the first.
 
+    Times have a long tail, and a mean would be above most of them: so the line is moved to where half of the latest
+    observations lie above it.
+
     Attributes:
         num_learned: Observations so far.
     """
 
     DECAY = 0.97
     MIN_SPREAD = 1e-3  # of x, relative: below it no slope can be seen
+    NUM_RECENT = 41
 
     def __init__(self) -> None:
         self.num_learned = 0
         self._n = self._x = self._y = self._xx = self._xy = 0.0
+        self._recent: deque[tuple[float, float]] = deque(maxlen=self.NUM_RECENT)
+        self._offset = 0.0
 
     def observe(self, x: float, y: float) -> None:
         """Learn that `x` gave `y`."""
@@ -50,11 +56,18 @@ class Line:
         self._n, self._x, self._y = self._n * fade + 1.0, self._x * fade + x, self._y * fade + y
         self._xx, self._xy = self._xx * fade + x * x, self._xy * fade + x * y
         self.num_learned += 1
+        self._recent.append((x, y))
+        slope, (mean_x, mean_y) = self.slope, self._means
+        self._offset = median(y - mean_y - slope * (x - mean_x) for x, y in self._recent)
 
     def at(self, x: float) -> float:
         """The line at `x`; after at least one observation."""
-        mean_x, mean_y = self._x / self._n, self._y / self._n
-        return mean_y + self.slope * (x - mean_x)
+        mean_x, mean_y = self._means
+        return mean_y + self._offset + self.slope * (x - mean_x)
+
+    @property
+    def _means(self) -> tuple[float, float]:
+        return self._x / self._n, self._y / self._n
 
     @property
     def slope(self) -> float:
