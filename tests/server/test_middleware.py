@@ -138,6 +138,25 @@ async def test_a_request_that_the_shutdown_cuts_off_before_its_first_byte_is_503
     assert sent[0]["status"] == 503
 
 
+async def test_a_rehearsal_that_is_called_off_is_no_shutdown(caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO")
+    sent: list[Any] = []
+
+    async def endless(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "state": {"origin": "warmup"}}
+    task = asyncio.create_task(middleware.RequestContext(endless)(scope, None, send))  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (sent, caplog.text) == ([], "")
+
+
 def test_the_log_holds_no_text_of_the_user(server: Any, tools: Any, caplog: pytest.LogCaptureFixture):
     def ours() -> str:
         return "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("firstaudio"))

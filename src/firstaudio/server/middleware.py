@@ -76,8 +76,11 @@ class RequestContext:
         except ClientDisconnect:
             pass
         except asyncio.CancelledError:
-            # Only a shutdown that waits no longer cancels requests, and this is where the request's task ends: raised
-            # on, it would be logged as a failure. The protocol server closes the connection of an unfinished response.
+            if _is_rehearsal(scope):
+                raise  # whoever asked has called it off
+            # Else only a shutdown that waits no longer cancels requests, and this is where the request's task ends:
+            # raised on, it would be logged as a failure. The protocol server closes the connection of an unfinished
+            # response.
             logger.warning("cut off by the shutdown id=%s", request_id)
             if not status:
                 await respond(NotReadyError("the server is shutting down"))(inner, receive, send_with_id)
@@ -170,12 +173,16 @@ def _request_id(sent: str | None) -> str:
     return sent if sent is not None and REQUEST_ID.fullmatch(sent) else uuid4().hex
 
 
+def _is_rehearsal(scope: Scope) -> bool:
+    """Whether nobody asked but the server itself, while it warms up."""
+    return bool(scope.get("state", {}).get("origin") == "warmup")
+
+
 def _log(scope: Scope, status: int, begin_ns: int, request_id: str) -> None:
     """One line per request; without the query, which may hold text of the user's."""
     method, path, ms = scope["method"], scope["path"][:MAX_LOGGED_PATH], (now_ns() - begin_ns) / NS_PER_MS
-    is_rehearsal = scope.get("state", {}).get("origin") == "warmup"
     logger.log(
-        logging.DEBUG if path in PROBE_PATHS or is_rehearsal else logging.INFO,
+        logging.DEBUG if path in PROBE_PATHS or _is_rehearsal(scope) else logging.INFO,
         "request method=%s path=%r status=%d ms=%.1f id=%s",
         method,
         path,
