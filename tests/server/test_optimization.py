@@ -120,6 +120,7 @@ def test_trigger_takes_a_setting_and_a_value(run):
         ({"setting": "streaming.min_chunk_size_ms", "value": True}, "value"),
         ({"setting": "streaming.fast_path_enabled", "value": 1}, "value"),
         ({"setting": "streaming.max_lead_s", "value": 1e9}, "value"),
+        ({"setting": "streaming.min_chunk_size_ms", "value": "a"}, "value"),
         ({"setting": 5}, "setting"),
         ({"what": 5}, "what"),
     ],

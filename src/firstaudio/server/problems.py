@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -91,8 +92,20 @@ async def _on_http(request: Request, error: Exception) -> Response:
     return JSONResponse(envelope(message, kind="invalid_request_error", code=code), error.status_code, error.headers)
 
 
+def _field(place: Sequence[str | int]) -> str | None:
+    """The field that an error is about; "body" where it is about no field of it.
+
+    Args:
+        place: Part of the request, field, and what pydantic knows beyond: the type that was tried, a position.
+    """
+    if not place:
+        return None
+    part, *inside = place
+    return inside[0] if inside and isinstance(inside[0], str) else str(part)
+
+
 async def _on_validation(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    name = str(first["loc"][-1]) if first["loc"] else None
+    name = _field(first["loc"])
     return respond(RequestError(f"{name}: {first['msg']}", param=name))
