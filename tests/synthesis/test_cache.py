@@ -569,3 +569,12 @@ async def test_it_is_known_beforehand_whether_a_text_begins_with_what_was_kept(s
     assert segment_key(engine, spoken, TEXT).text == TEXT
     traces = [(await speak(one, text))[1] for text in (TEXT, TEXT.replace("The", "Thy"))]
     assert [trace.warmth for trace in traces] == ["cached", "warm"]
+
+
+def test_the_opening_of_a_text_is_remembered_only_where_its_first_segment_is_kept():
+    cache, engine = PhraseCache(0), SyntheticEngine(config())
+    asked = request("Nobody is to keep this.")
+    listen(cache, engine, asked)
+    cache.note_opening(key_of(asked), key_of(asked))
+    assert not cache.expects(key_of(asked))
+    assert not cache._openings

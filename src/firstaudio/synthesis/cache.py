@@ -323,8 +323,10 @@ class PhraseCache:
             return self._openings.get(opening) in self._kept
 
     def note_opening(self, opening: SegmentKey, key: SegmentKey) -> None:
-        """Remember which first segment a text that begins like this has."""
+        """Remember which first segment a text that begins like this has, where that segment is kept."""
         with self._lock:
+            if key not in self._kept:
+                return  # it would hold a user's text for nothing
             self._openings[opening] = key
             self._openings.move_to_end(opening)
             if len(self._openings) > MAX_OPENINGS:
