@@ -192,7 +192,7 @@ def test_failures_refusals_and_departures_are_told_apart(tools: Any, started: St
         report = performance(running)
 
     assert (refused["details"]["outcome"], failed["details"]["outcome"]) == ("refused", "failed")
-    assert "nobody" in refused["details"]["error"]
+    assert refused["details"]["error"] == "unknown_voice", "without what the client sent"
     assert (refused["performance"]["achieved_target"], failed["performance"]["achieved_target"]) == (None, False)
     assert (failed["timings"]["ttfa_ms"], failed["timings"]["queue_ms"], failed["performance"]["bottlenecks"]) == (
         None,

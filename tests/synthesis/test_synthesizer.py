@@ -238,6 +238,15 @@ async def test_what_cannot_be_spoken_is_refused_at_the_door(synthesizer, fields,
     assert [trace.outcome for trace in traces] == ["refused"]
 
 
+async def test_a_trace_keeps_nothing_of_what_a_wrong_request_said(synthesizer):
+    one, traces = await synthesizer(), []
+    one.add_listener(traces.append)
+    for fields in ({"voice": "my secret"}, {"language": "my secret"}, {"engine": "my secret"}):
+        with pytest.raises(RequestError, match="my secret"):
+            one.stream(Utterance("x", **fields))
+    assert [trace.error for trace in traces] == ["unknown_voice", "unknown_language", "model_not_found"]
+
+
 async def test_text_of_which_nothing_is_speech_is_an_error_not_silence(synthesizer):
     one, traces = await synthesizer(), []
     one.add_listener(traces.append)

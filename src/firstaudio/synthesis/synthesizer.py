@@ -123,7 +123,7 @@ class SpeechStream:
             raise
         except FirstaudioError as error:
             # A request may turn out to be wrong only when it is spoken: its text is nothing but markup.
-            self._end("refused" if isinstance(error, RequestError) else "failed", error.message)
+            self._end("refused" if isinstance(error, RequestError) else "failed", _noted(error))
             raise
 
     async def __aenter__(self) -> Self:
@@ -407,7 +407,7 @@ class Synthesizer:
             prediction = self._predict(casting, streaming, trace)
             chunks = self._open(casting, streaming, trace, rate, now_ns())
         except RequestError as error:
-            trace.finish("refused", error.message)
+            trace.finish("refused", _noted(error))
             self._tell(trace)
             raise
         stream = SpeechStream(
@@ -553,3 +553,12 @@ class Synthesizer:
                 listener(trace)
             except Exception:  # a listener's failure is its own, not the stream's
                 logger.exception("a listener of finished traces failed")
+
+
+def _noted(error: FirstaudioError) -> str:
+    """What the trace keeps of an error: of one that quotes the request only its code, for a trace outlives the request.
+
+    A wrong field may hold anything, the text to be spoken too.
+    """
+    is_quoting = isinstance(error, RequestError) and error.param is not None
+    return error.code if is_quoting else error.message

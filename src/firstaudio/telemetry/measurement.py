@@ -37,7 +37,7 @@ class Measurement:
         num_retries: Segments begun once more.
         num_stalls: Gaps of a listener who plays at once.
         failover: Who was asked for and could not speak; None: nobody.
-        error: Why it failed or was refused; None where it did not.
+        error: Why it failed or was refused, a wrong request by its code alone; None where it did not.
         ttfa_ms: Accept to first audio handed to the client; None without audio.
         ttgp_ms: Accept to the earliest press of "play" that never stalls; None without audio.
         duration_ms: Accept to end.
