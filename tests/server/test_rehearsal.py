@@ -39,7 +39,7 @@ def test_a_client_cannot_pass_for_the_warm_up(tools, tmp_path):
         traces = []
         server.service.synthesizer.add_listener(lambda trace: traces.append(trace.origin))
         reply = server.request(
-            "POST", "/v1/audio/speech", b'{"input": "Hello."}', content_type="application/json", origin="warmup"
+            "POST", "/v1/audio/speech", b'{"input": "Hello."}', content_type="application/json", x_origin="warmup"
         )
         assert reply.status == 200
         tools.eventually(lambda: bool(traces))
