@@ -29,7 +29,7 @@ from firstaudio.errors import (
 )
 from firstaudio.synthesis.synthesizer import Synthesizer
 from firstaudio.synthesis.utterance import Utterance
-from firstaudio.trace import Trace
+from firstaudio.trace import Origin, Trace
 
 TEXT = (
     "The first clause is short, and it goes out at once. The second sentence follows while the first one plays! "
@@ -455,3 +455,25 @@ async def test_two_engines_side_by_side_answer_to_their_own_voices():
         assert {name for name, _ in one.voices()} == {"espeak", "synthetic"}
     finally:
         await one.close()
+
+
+@pytest.mark.parametrize("origin", ["warmup", "tuner"])
+async def test_what_is_spoken_to_nobody_makes_way_before_a_listener_could_be_refused(synthesizer, origin: Origin):
+    one = await synthesizer(streaming={"max_streams": 1}, rtf=0.5)
+    own = one.stream(Utterance("Spoken to nobody, and for long. " * 20), Trace(origin=origin))
+    await anext(own)
+
+    async with one.stream(Utterance("Hello there.")) as listened:
+        assert [chunk async for chunk in listened]
+
+    assert [chunk async for chunk in own] == []
+    assert (own.is_cancelled, own.trace.outcome) == (True, "cancelled")
+    assert (one.num_streams, one.num_made_way) == (0, 1)
+
+
+async def test_a_listener_makes_no_way_for_another(synthesizer):
+    one = await synthesizer(streaming={"max_streams": 1}, rtf=0.5)
+    async with one.stream(Utterance("Somebody listens to this. " * 20)) as listened:
+        await anext(listened)
+        with pytest.raises(OverloadedError, match="1 stream is playing"):
+            one.stream(Utterance("Hello there."))

@@ -481,7 +481,7 @@ class StepScheduler:
         self._num_refused += 1
         soonest_s = min((demand.due_s + demand.audio_s for demand in demands[1:]), default=1.0)
         raise OverloadedError(
-            f"{len(self._streams)} streams are playing and one more would make listeners wait or stutter; "
+            f"{_playing(len(demands) - 1)} and one more would make listeners wait or stutter; "
             "retry after the time in the Retry-After header, or run another server",
             retry_after_s=min(30, max(1, math.ceil(soonest_s))),
         )
@@ -498,6 +498,10 @@ class StepScheduler:
             wait_s = self._config.max_wait_ms / 1000 - (now - stream.arrival_ns) / NS_PER_S
             return Demand(wait_s, stream.remaining_s, self._first_step_s)
         return Demand(self._lead_s(stream, now), stream.remaining_s)
+
+
+def _playing(num_streams: int) -> str:
+    return "1 stream is playing" if num_streams == 1 else f"{num_streams} streams are playing"
 
 
 def _failure(error: BaseException) -> Exception:

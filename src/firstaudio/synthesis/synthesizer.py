@@ -36,6 +36,8 @@ __all__ = ["DEFAULT_MODEL_NAMES", "Readiness", "SpeechStream", "StreamSnapshot",
 
 logger = logging.getLogger(__name__)
 
+TO_NOBODY = ("warmup", "tuner")
+"""Origins of streams that make way for a listener."""
 Phase = Literal["starting", "ready", "failed", "draining", "closed"]
 
 
@@ -105,7 +107,7 @@ class SpeechStream:
     ) -> None:
         self._on_end, self._on_failure = on_end, on_failure
         self._past: list[ScheduledStream] = []
-        self._held = False
+        self._held = self._cancelled = False
         self.asked, self.streaming, self.trace, self.sample_rate = asked, streaming, trace, sample_rate
         self.failed: dict[str, str] = {}
         self.prediction = prediction
@@ -118,7 +120,9 @@ class SpeechStream:
         try:
             return await self._next()
         except StopAsyncIteration:
-            if not self._held:
+            if self._cancelled:
+                await self.aclose()
+            elif not self._held:
                 self._end("completed")
             raise
         except FirstaudioError as error:
@@ -141,8 +145,14 @@ class SpeechStream:
         self._end("completed")
 
     def cancel(self) -> None:
-        """Stop within the step that runs, without waiting; `aclose` has to follow. For a stream that was held."""
+        """Stop within the step that runs, without waiting: who iterates comes to the end, the trace is cancelled."""
+        self._cancelled = True
         self._chunks.cancel()
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self._cancelled
 
     def snapshot(self) -> StreamSnapshot:
         """How it stands at this moment."""
@@ -241,6 +251,7 @@ class Synthesizer:
     Attributes:
         streaming: How utterances are cut and paced from now on; at first as configured.
         assign: Gives each new utterance its own, and may note in the trace why; at first it gives `streaming`.
+        num_made_way: Streams that nobody listened to and that were ended for a listener.
         cache: Audio of first segments, and segments that several streams listen to.
         predictor: What it says of TTFA before any work, and how far off it was.
     """
@@ -261,6 +272,7 @@ class Synthesizer:
         self.assign: Callable[[Utterance, Trace], StreamingConfig] = lambda _utterance, _trace: self.streaming
         self.cache = PhraseCache(round(config.cache.max_mb * BYTES_PER_MB), share_running=config.cache.share_running)
         self.predictor = Predictor()
+        self.num_made_way = 0
         self._phase: Phase = "starting"
         self._is_warming = False
         self._failure = ""
@@ -350,6 +362,11 @@ class Synthesizer:
         """Streams that have not ended."""
         return len(self._streams)
 
+    @property
+    def num_listeners(self) -> int:
+        """Those of them that somebody listens to."""
+        return sum(stream.trace.origin not in TO_NOBODY for stream in self._streams)
+
     def engine_statuses(self) -> Sequence[EngineStatus]:
         """How far each engine has come, the default one first."""
         return [entry.status for entry in self._roster]
@@ -396,13 +413,14 @@ class Synthesizer:
         """
         trace = trace or Trace(request_id=utterance.request_id)
         trace.num_characters, trace.speed = len(utterance.text), utterance.speed
-        trace.text_class, trace.num_ahead = text_class(utterance.text), len(self._streams)
+        trace.text_class, trace.num_ahead = text_class(utterance.text), self.num_listeners
         try:
             self._check(utterance, trace)
             casting = cast(utterance, self._roster, self._config)
             trace.engine, trace.voice = casting.entry.name, casting.utterance.voice or ""
             native_rate = casting.entry.engine.info.sample_rate
             rate = native_rate if output_rate is None else output_rate(native_rate)
+            self._clear_the_way(trace)
             streaming = self.assign(utterance, trace)
             prediction = self._predict(casting, streaming, trace)
             chunks = self._open(casting, streaming, trace, rate, now_ns())
@@ -416,6 +434,15 @@ class Synthesizer:
         self._streams.add(stream)
         self._idle.clear()
         return stream
+
+    def _clear_the_way(self, trace: Trace) -> None:
+        """End what is spoken to nobody, before it could keep a listener out."""
+        if trace.origin in TO_NOBODY:
+            return
+        for stream in self._streams:
+            if stream.trace.origin in TO_NOBODY and not stream.is_cancelled:
+                stream.cancel()
+                self.num_made_way += 1
 
     def has_cached(self, utterance: Utterance) -> bool:
         """Whether the first segment of an utterance is known to be kept. Raises RequestError where nobody can speak."""
