@@ -505,6 +505,10 @@ def test_a_failure_belongs_to_all_who_listen_and_to_nobody_after_them():
             next(each)
     with pytest.raises(EngineError, match="no more"):
         next(late)  # nothing of it was heard: begins anew, and not with a piece of what failed
+    anew = cache.open(key_of(asked), Trace(), is_first=True)  # while they have not left yet
+    anew.begin(engine, asked)
+    assert next(anew)
+    anew.close()
     for each in (ahead, behind, late):
         each.close()
     assert cache.statistics().num_entries == 0
@@ -567,6 +571,9 @@ async def test_it_is_known_beforehand_whether_a_text_begins_with_what_was_kept(s
     engine = one._roster["synthetic"].engine
     spoken = Utterance(TEXT, voice="default", language="en-us", engine="synthetic")
     assert segment_key(engine, spoken, TEXT).text == TEXT
+    assert one.has_cached(Utterance(TEXT))
+    assert not one.has_cached(Utterance(TEXT[:-1]))
+    assert TEXT not in str(list(one.cache._openings))
     traces = [(await speak(one, text))[1] for text in (TEXT, TEXT.replace("The", "Thy"))]
     assert [trace.warmth for trace in traces] == ["cached", "warm"]
 

@@ -296,8 +296,9 @@ async def test_phrases_are_spoken_into_the_cache_and_answered_from_it(warmed, tm
     async with one.synthesizer.stream(Utterance("How may I help you?")) as stream:
         assert [chunk async for chunk in stream]
     assert stream.trace.warmth == "cached"
+    num_traces = len(one.traces)
     await one.warm_up._round()
-    assert len(one.engine.spoken) == spoken  # what is there is not spoken again
+    assert (len(one.engine.spoken), len(one.traces)) == (spoken, num_traces)  # what is there is not spoken again
     assert one.warm_up.statistics().num_spoken_phrases == 2
 
 

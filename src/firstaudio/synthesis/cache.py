@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -46,7 +47,7 @@ class SegmentKey:
         speed: As asked for.
         pitch: As asked for.
         decode: As asked for.
-        text: Of the segment, normalised; or the beginning of a text, for `PhraseCache.expects`.
+        text: Of the segment, normalised; for `PhraseCache.expects` a digest of the beginning of a text.
     """
 
     engine: str
@@ -436,8 +437,9 @@ def segment_key(engine: Engine, utterance: Utterance, text: str) -> SegmentKey:
 
 
 def opening_key(engine: Engine, utterance: Utterance) -> SegmentKey:
-    """What the beginning of an utterance is remembered by, before anybody has cut it into segments."""
-    return segment_key(engine, utterance, utterance.text[:OPENING_CHARS])
+    """What the beginning of an utterance is remembered by, before anybody has cut it into segments; not its text."""
+    opening = utterance.text[:OPENING_CHARS].encode("utf-8", "surrogatepass")
+    return segment_key(engine, utterance, blake2b(opening, digest_size=16).hexdigest())
 
 
 def _read_only(pcm: Pcm) -> Pcm:
