@@ -16,6 +16,7 @@ from rich.progress import Progress
 from firstaudio.cli import models_shape
 from firstaudio.cli.models import BarListener, PlainListener
 from firstaudio.engines.kokoro import release as release_module
+from firstaudio.engines.kokoro import store as store_module
 from firstaudio.engines.kokoro.store import read_manifest
 
 from ..engines.kokoro.mirror import CONTENT, Answer, Server, release_of, serving  # noqa: TID252 -- no package
@@ -32,7 +33,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """The small release in the place of the real one."""
     with serving() as state:
-        monkeypatch.setattr(release_module, "RELEASES", MappingProxyType({"kokoro": release_of(state.url)}))
+        releases = MappingProxyType({"kokoro": release_of(state.url)})
+        for module in (release_module, store_module):
+            monkeypatch.setattr(module, "RELEASES", releases)
         yield state
 
 
@@ -158,6 +161,45 @@ def test_verify_without_any_model_is_no_success(run, folder: Path):
 
     assert (result.exit_code, result.stdout) == (1, b"")
     assert "firstaudio models pull kokoro" in result.stderr
+
+
+@pytest.fixture
+def copied(folder: Path) -> Path:
+    """A whole file and one that was cut off, neither of them checked."""
+    home = folder / "kokoro"
+    home.mkdir(parents=True)
+    (home / "model.onnx").write_bytes(CONTENT["model.onnx"])
+    (home / "voices.bin").write_bytes(b"cut off")
+    return home
+
+
+def test_list_tells_of_files_that_were_never_checked(run, copied: Path, server: Server):
+    lines = [line.split("\t") for line in run("models", "list").stdout.decode().splitlines()[1:]]
+
+    assert [(line[1], line[4]) for line in lines] == [
+        ("model.onnx", "unchecked"),
+        ("voices.bin", "unchecked"),
+        ("model.int8.onnx", "not pulled"),
+    ]
+    assert lines[0][5].startswith("never checked; run: firstaudio models pull kokoro")
+    assert lines[1][5].startswith("is there but has 7 bytes, the published file has 1000: replace it")
+    (model,) = json.loads(run("models", "list", "--json").stdout)["models"]
+    assert model["unchecked"] == [
+        {"file": "model.onnx", "num_bytes": 5000, "num_published_bytes": 5000},
+        {"file": "voices.bin", "num_bytes": 7, "num_published_bytes": 1000},
+    ]
+
+
+def test_verify_does_not_say_that_there_are_no_files_where_some_were_never_checked(run, copied: Path, server: Server):
+    result = run("models", "verify")
+
+    assert result.exit_code == 1
+    assert result.stdout.decode().splitlines() == [
+        f"unchecked\t{copied / 'model.onnx'}",
+        f"unchecked\t{copied / 'voices.bin'}",
+    ]
+    assert "there are no model files" not in result.stderr
+    assert f"{copied / 'model.onnx'} was never checked; run: firstaudio models pull kokoro" in result.stderr
 
 
 def test_rm_wants_a_yes(run, folder: Path, server: Server):

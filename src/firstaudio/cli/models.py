@@ -98,22 +98,27 @@ def verify(
 ) -> None:
     """Compare every file with the SHA-256 of its manifest.
 
-    Prints a line for each: state, path. Exits with 1 where one is damaged or missing, or where there is none.
+    Prints a line for each: state, path. Exits with 1 where one is damaged, missing or was never checked, or where there
+    is none.
     """
     from firstaudio.engines.kokoro.store import installed
     from firstaudio.engines.kokoro.store import model_folder as folder_of
     from firstaudio.engines.kokoro.store import verify as verify_model
 
     folder = folder_of(load_with_model(config, folder=model_folder).model)
-    names = [model.folder.name for model in installed(folder)] if name is None else [name]
+    there = {model.folder.name: model for model in installed(folder)}
+    names = list(there) if name is None else [name]
     found = [(state, folder / each / file) for each in names for file, state in verify_model(folder, each).items()]
-    for state, path in found:
+    copied = [file for each in names if each in there for file in there[each].copied]
+    for state, path in [*found, *(("unchecked", file.path) for file in copied)]:
         print(state, path, sep="\t")
-    if not found:
+    for file in copied:
+        say(str(file))
+    if not found and not copied:
         say(f"there are no model files in {folder}; run: firstaudio models pull kokoro")
     elif any(state != "ok" for state, _path in found):
         say("to mend pulled files run: firstaudio models pull kokoro")
-    if not found or any(state != "ok" for state, _path in found):
+    if not found or copied or any(state != "ok" for state, _path in found):
         raise typer.Exit(EXIT_DAMAGED)
 
 
@@ -146,6 +151,10 @@ def _model_json(model: InstalledModel) -> dict[str, Any]:
         "num_derived_bytes": model.num_derived_bytes,
         "num_partial_bytes": model.num_partial_bytes,
         "problem": model.problem,
+        "unchecked": [
+            {"file": copied.path.name, "num_bytes": copied.num_bytes, "num_published_bytes": copied.published.num_bytes}
+            for copied in model.copied
+        ],
     }
 
 
@@ -160,6 +169,9 @@ def _rows(model: InstalledModel) -> Iterator[tuple[str, ...]]:
         yield name, "", "", _megabytes(model.num_partial_bytes), "incomplete", "pull again to go on"
     if model.num_derived_bytes:
         yield name, "", "", _megabytes(model.num_derived_bytes), "derived", "made from the model"
+    for copied in model.copied:
+        variant, megabytes = copied.published.variant, _megabytes(copied.num_bytes)
+        yield name, copied.path.name, variant, megabytes, "unchecked", copied.advice
 
 
 def _not_pulled(models: list[InstalledModel]) -> Iterator[tuple[str, ...]]:
@@ -167,6 +179,7 @@ def _not_pulled(models: list[InstalledModel]) -> Iterator[tuple[str, ...]]:
     from firstaudio.engines.kokoro.release import RELEASES
 
     there = {(model.manifest.name, file.file) for model in models for file in model.manifest.files}
+    there |= {(model.manifest.name, copied.path.name) for model in models for copied in model.copied}
     for release in RELEASES.values():
         for file in release.files:
             if (release.name, file.file) not in there:

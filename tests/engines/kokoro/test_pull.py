@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from firstaudio.config import Config, KokoroConfig, ModelConfig
-from firstaudio.engines.kokoro.download import DownloadError, Patience
+from firstaudio.engines.kokoro.download import DownloadError, Patience, Silent
 from firstaudio.engines.kokoro.pull import BY_HAND, pull
 from firstaudio.engines.kokoro.store import find, read_manifest, verify
 from firstaudio.errors import ConfigError
@@ -229,3 +229,42 @@ def test_an_address_that_is_none_is_refused_before_anything_is_made(config: Mode
         pull(release_of("http://host"), "f32", ModelConfig(folder=config.folder, url="/srv"))
 
     assert not Path(config.folder).exists()
+
+
+class Notices(Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def notice(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_without_network_all_files_that_are_needed_are_named_and_what_is_wrong_with_those_that_lie_there(
+    config: ModelConfig, tmp_path: Path
+):
+    home = Path(config.folder) / "kokoro"
+    home.mkdir(parents=True)
+    (home / "model.onnx").write_bytes(b"cut off")
+    listener = Notices()
+
+    with pytest.raises(DownloadError) as caught:
+        pull(release_of((tmp_path / "nowhere").as_uri()), "f32", config, listener, patience=ONCE)
+    assert listener.said == ["model.onnx is there but has 7 bytes, the published file has 5000: fetching it"]
+    assert caught.value.message.endswith(
+        f"; still needed in {home}: model.onnx (is there but has 7 bytes, the published file has 5000: replace it), "
+        "voices.bin (1000 bytes)"
+    )
+    assert (home / "model.onnx").read_bytes() == b"cut off"
+
+
+def test_a_copied_file_counts_as_pulled_though_another_one_cannot_be_had(config: ModelConfig, tmp_path: Path):
+    home = Path(config.folder) / "kokoro"
+    home.mkdir(parents=True)
+    (home / "voices.bin").write_bytes(CONTENT["voices.bin"])
+    (home / "model.onnx").write_bytes(bytes(5000))
+
+    with pytest.raises(
+        DownloadError, match=r"still needed in .*: model\.onnx \(is there but its SHA-256 is [0-9a-f]{64}"
+    ):
+        pull(release_of((tmp_path / "nowhere").as_uri()), "f32", config, patience=ONCE)
+    assert [file.file for file in read_manifest(home).files] == ["voices.bin"]

@@ -90,6 +90,16 @@ def test_a_file_that_nobody_checked_is_not_used(folder: Path, monkeypatch: pytes
         find(config(folder))
 
 
+def test_a_copied_file_of_another_size_is_not_said_to_be_good_but_for_a_check(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(store, "KOKORO", release_of("http://host"))
+    (put(folder, "voices.bin") / "model.onnx").write_bytes(b"half")
+
+    with pytest.raises(ConfigError, match=r"model\.onnx is there but has 4 bytes, .* has 5000: replace it, or run: "):
+        find(config(folder))
+
+
 @pytest.mark.parametrize(("content", "state"), [(b"half", "damaged"), (None, "missing")])
 def test_a_pulled_file_that_is_not_whole_is_not_used(folder: Path, content: bytes | None, state: str):
     path = put(folder, "model.onnx", "voices.bin") / "model.onnx"

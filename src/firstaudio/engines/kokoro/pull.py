@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from firstaudio.config import ModelConfig
-from firstaudio.engines.kokoro.disk import free_bytes, locked, no_room, sha256_of, writing
-from firstaudio.engines.kokoro.download import Listener, Patience, Silent, Wanted, download, partial
+from firstaudio.engines.kokoro.copied import fault
+from firstaudio.engines.kokoro.disk import free_bytes, locked, no_room, writing
+from firstaudio.engines.kokoro.download import DownloadError, Listener, Patience, Silent, Wanted, download, partial
 from firstaudio.engines.kokoro.release import Release, ReleaseFile, file_url
 from firstaudio.engines.kokoro.store import Manifest, StoredFile, model_folder, read_manifest, write_manifest
 from firstaudio.errors import ConfigError
@@ -43,7 +44,8 @@ def pull(
 
     Raises:
         ConfigError: No such variant; a mirror that is no address; a disk that is full or may not be written.
-        DownloadError: A file cannot be had.
+        DownloadError: A file cannot be had; names all that are still needed, and what is wrong with those that lie
+            there.
     """
     listener = listener or Silent()
     files = {file: file_url(release, file, config.url) for file in release.wanted(variant)}
@@ -55,18 +57,34 @@ def pull(
             held.enter_context(locked(folder, release.name, lambda: listener.notice(_waiting(release))))
         missing = [file for file in files if force or not _is_there(model, release, file, listener)]
         _require_room(model, missing)
-        for file in missing:
-            download(Wanted(files[file], model / file.file, file.num_bytes, file.sha256), listener, patience)
+        for index, file in enumerate(missing):
+            try:
+                download(Wanted(files[file], model / file.file, file.num_bytes, file.sha256), listener, patience)
+            except DownloadError as error:
+                raise DownloadError(f"{error.message}; {_still_needed(model, missing[index:])}") from error
             _list(model, release, file, files[file], listener)
     return model
+
+
+def _still_needed(model: Path, files: list[ReleaseFile]) -> str:
+    """Every file that is not there as it was published, for whoever copies them by hand."""
+    return f"still needed in {model}: {', '.join(_needed(model, file) for file in files)}"
+
+
+def _needed(model: Path, file: ReleaseFile) -> str:
+    problem = fault(model / file.file, file)
+    return f"{file.file} ({f'{problem}: replace it' if problem else f'{file.num_bytes} bytes'})"
 
 
 def _is_there(model: Path, release: Release, file: ReleaseFile, listener: Listener) -> bool:
     """Whether the file lies there, whole; then it is listed too."""
     path = model / file.file
     with writing(model):
-        if not path.is_file() or path.stat().st_size != file.num_bytes or sha256_of(path) != file.sha256:
-            return False
+        problem = fault(path, file)
+    if problem:
+        listener.notice(f"{file.file} {problem}: fetching it")
+    if problem != "":
+        return False
     known = _manifest(model, release, listener).get(file.file)
     if known is None or known.sha256 != file.sha256:
         _list(model, release, file, BY_HAND, listener)

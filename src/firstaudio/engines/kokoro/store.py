@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from firstaudio.config import Config, ModelConfig
+from firstaudio.engines.kokoro.copied import PULL, CopiedFile, copied_files
 from firstaudio.engines.kokoro.disk import atomic_write, locked, sha256_of, writing
 from firstaudio.engines.kokoro.release import KOKORO, RELEASES, VARIANTS, Role
 from firstaudio.errors import ConfigError, MissingExtraError
@@ -103,6 +104,7 @@ class InstalledModel:
         num_derived_bytes: Size of what was made from it.
         num_partial_bytes: Size of downloads that are not complete.
         problem: Why the manifest could not be read; empty where it could.
+        copied: Files that lie there under a published name and are not in the manifest.
     """
 
     manifest: Manifest
@@ -111,6 +113,7 @@ class InstalledModel:
     num_derived_bytes: int = 0
     num_partial_bytes: int = 0
     problem: str = ""
+    copied: tuple[CopiedFile, ...] = ()
 
 
 def model_folder(config: ModelConfig) -> Path:
@@ -240,9 +243,6 @@ def _given(path_text: str, key: str, *, may_be_folder: bool) -> Path:
     return path
 
 
-PULL = f"run: firstaudio models pull {KOKORO.name}"
-
-
 def _home(model: Path, folder: Path) -> str:
     """The name that a file given by path goes by: its model's where it lies in the folder of models."""
     inside = model.resolve().parent.parent == folder.resolve() and _is_model(model.resolve().parent)
@@ -280,9 +280,9 @@ def _preferred(files: list[StoredFile]) -> StoredFile:
 
 def _absent(model: Path, role: Role) -> str:
     """Why there is no file for the role, and what to do."""
-    copied = [file.file for file in KOKORO.files if file.role == role and (model / file.file).exists()]
+    copied = [file for file in copied_files(model, KOKORO, ()) if file.published.role == role]
     if copied:
-        return f"{model / copied[0]} was never checked; {PULL} (it checks the file and does not fetch it again)"
+        return str(max(copied, key=lambda file: file.has_right_size))
     return (
         f"the kokoro engine has no {role} file; {PULL}, or set kokoro.model and kokoro.voices to files of your own "
         f"(looked in {model})"
@@ -308,6 +308,7 @@ def _look(path: Path) -> InstalledModel:
         num_derived_bytes=_num_bytes(path / PIECES_FOLDER),
         num_partial_bytes=sum(part.stat().st_size for part in parts),
         problem=problem,
+        copied=tuple(copied_files(path, RELEASES[path.name], listed) if path.name in RELEASES else ()),
     )
 
 
