@@ -233,7 +233,7 @@ def test_a_long_value_is_not_echoed():
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_bytes_give_an_order_or_a_request_error(body: bytes):
     with suppress(RequestError):
         read_order(body, REJECT)
@@ -251,7 +251,7 @@ FIELDS = [
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=6), st.sampled_from([REJECT, IGNORE]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_values_give_an_order_or_a_request_error(fields: dict[str, Any], limits: ServerConfig):
     try:
         answer = order(limits, **fields)

@@ -349,7 +349,7 @@ async def test_an_engine_that_cannot_be_closed_does_not_keep_the_others_open(cap
 
 
 async def test_close_cancels_all_streams_at_once_not_one_step_after_the_other():
-    one = Synthesizer(config(ttfa_ms=50.0, capacity=1))
+    one = Synthesizer(config(ttfa_ms=500.0, capacity=1))
     await one.start()
     for _ in range(9):
         one.stream(Utterance("x"))
