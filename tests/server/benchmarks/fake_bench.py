@@ -80,6 +80,7 @@ def main() -> None:
         if "--text-file" in sys.argv:
             Path(sys.argv[2]).with_suffix(".text").write_bytes(Path(value("--text-file")).read_bytes())
     if mode in ("works", "arguments", "waits", "noisy"):
+        progress(0.0)
         speak()
         progress(0.5)
     if mode == "waits":

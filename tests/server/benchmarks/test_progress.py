@@ -7,7 +7,14 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstaudio.server.benchmarks.progress import MAX_LINE_BYTES, MAX_TAIL_CHARS, REPORTS, Listener, RunProgress
+from firstaudio.server.benchmarks.progress import (
+    MAX_LINE_BYTES,
+    MAX_TAIL_CHARS,
+    REPORTS,
+    Listener,
+    Pace,
+    RunProgress,
+)
 
 
 def line(**told: object) -> bytes:
@@ -55,3 +62,17 @@ def test_however_much_comes_little_is_kept():
 
     assert len(listener.tail) <= MAX_TAIL_CHARS
     assert len(listener._line) <= MAX_LINE_BYTES
+
+
+def test_what_a_program_takes_to_load_says_nothing_of_its_pace():
+    now_s = 0.0
+    pace = Pace(lambda: round(now_s * 1e9))
+    assert pace.remaining_s(None) is None
+    now_s = 8.0
+    pace.note(0.0)
+    assert pace.remaining_s(0.0) is None
+    now_s = 10.0
+    pace.note(0.1)
+    assert pace.remaining_s(0.1) == 18.0
+    now_s = 28.0
+    assert pace.remaining_s(1.0) == 0.0

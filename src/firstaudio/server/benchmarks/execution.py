@@ -12,11 +12,10 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
 
-from firstaudio.clock import NS_PER_S, now_ns
 from firstaudio.errors import ConfigError, FirstaudioError, MissingExtraError
 from firstaudio.server.benchmarks.command import EXTRA_MODULES, PROGRAM, bench_command, bench_environment
 from firstaudio.server.benchmarks.program import GRACE_S, Ending, run_program
-from firstaudio.server.benchmarks.progress import Listener
+from firstaudio.server.benchmarks.progress import Listener, Pace
 from firstaudio.server.benchmarks.witness import Watch, Witness
 from firstaudio.telemetry.runs.book import REPORTS, Claim, RunBook
 from firstaudio.telemetry.runs.records import RunRecord, RunRequest, RunSummary, Trigger
@@ -90,7 +89,7 @@ class Execution:
         self.listener = Listener()
         self.unsaved: Unsaved | None = None
         self._book, self._place, self._claim = book, place, claim
-        self._began_ns = now_ns()
+        self._pace = Pace()
         self._stop = asyncio.Event()
         self._stop_reason = ""
 
@@ -107,15 +106,9 @@ class Execution:
         return cls(book, place, record, claim)
 
     @property
-    def elapsed_s(self) -> float:
-        """Since the beginning, in seconds."""
-        return (now_ns() - self._began_ns) / NS_PER_S
-
-    @property
     def remaining_s(self) -> float | None:
         """How long it will still take at the pace so far, in seconds; None while that cannot be told."""
-        share = self.listener.progress.share
-        return self.elapsed_s * (1 - share) / share if share else None
+        return self._pace.remaining_s(self.listener.progress.share)
 
     def stop(self, reason: str) -> None:
         """Ask it to end; `run` then returns soon. The first reason stands."""
@@ -143,7 +136,7 @@ class Execution:
             return await run_program(
                 command,
                 bench_environment(self._place.token),
-                self.listener.feed,
+                self._hear,
                 self._stop,
                 deadline_s=self._place.deadline_s,
                 grace_s=self._place.grace_s,
@@ -152,6 +145,10 @@ class Execution:
             return f"the benchmark could not be started: {error.strerror or error}"
         finally:
             self.listener.end()
+
+    def _hear(self, data: bytes) -> None:
+        self.listener.feed(data)
+        self._pace.note(self.listener.progress.share)
 
     def _command(self) -> list[str]:
         folder, request = self._book.run_folder(self.record.id), self.record.request

@@ -7,6 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from firstaudio.clock import NS_PER_S, Clock, now_ns
+
 MAX_LINE_BYTES = 65_536
 MAX_TAIL_CHARS = 4000
 REPORTS = "writing the reports"
@@ -69,6 +71,30 @@ class Listener:
 
     def _say(self, line: bytes) -> None:
         self.tail = f"{self.tail}{line.decode('utf-8', 'replace')}\n"[-MAX_TAIL_CHARS:]
+
+
+class Pace:
+    """How fast a run goes, from the first progress on: its program takes seconds to load before.
+
+    Args:
+        clock: Nanoseconds.
+    """
+
+    def __init__(self, clock: Clock = now_ns) -> None:
+        self._clock = clock
+        self._first: tuple[int, float] | None = None
+
+    def note(self, share: float | None) -> None:
+        """The run has said how far it is."""
+        if self._first is None and share is not None:
+            self._first = self._clock(), share
+
+    def remaining_s(self, share: float | None) -> float | None:
+        """How long it still takes at the pace so far; None while there is none."""
+        if self._first is None or share is None or share <= self._first[1]:
+            return None
+        began_ns, before = self._first
+        return (self._clock() - began_ns) / NS_PER_S * (1 - share) / (share - before)
 
 
 def _document(line: bytes) -> dict[str, Any]:
