@@ -73,7 +73,7 @@ def test_a_configured_origin_may_call_and_read_our_headers(tools: Any):
         assert refused.status == 401
         assert refused.headers["access-control-allow-origin"] == "https://a.example"
         exposed = refused.headers["access-control-expose-headers"].split(", ")
-        assert {"X-Request-ID", "X-Engine", "X-Voice", "X-Runtime", "X-Decode", "X-Failover"} <= set(exposed)
+        assert {"X-Request-ID", "X-Voice", "X-Runtime", "X-Decode", "X-Warmth", "X-Failover"} <= set(exposed)
         assert running.get("/", origin="https://b.example").headers["access-control-allow-origin"] is None
 
 

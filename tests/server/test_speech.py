@@ -224,3 +224,10 @@ def test_requests_on_one_connection_are_answered_in_order(server: Any, tools: An
         while both.count(b"0\r\n\r\n") < 2:
             both += connection.recv(65_536)
     assert both.count(b"HTTP/1.1 200 OK") == 2
+
+
+def test_an_answer_says_whether_its_beginning_was_kept(server: Any):
+    text = "Nobody has said this sentence here before, and now somebody says it twice."
+    warmth = [server.speak(input=text, response_format="pcm").headers["x-warmth"] for _ in range(2)]
+
+    assert warmth == ["warm", "cached"]

@@ -39,6 +39,7 @@ EXPOSED_HEADERS = (
     "X-Sample-Rate",
     "X-Runtime",
     "X-Decode",
+    "X-Warmth",
     "X-Failover",
     "X-Ignored-Fields",
     "Retry-After",

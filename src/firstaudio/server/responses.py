@@ -101,7 +101,7 @@ class SpeechResponse(Response, ABC):
             (b"x-voice", _header(stream.voice)),
             (b"x-language", _header(stream.language)),
         ]
-        told = ((b"x-runtime", trace.runtime), (b"x-decode", trace.decode))
+        told = ((b"x-runtime", trace.runtime), (b"x-decode", trace.decode), (b"x-warmth", trace.warmth))
         headers += [(name, _header(value)) for name, value in told if value]
         if trace.failover is not None:
             headers.append((b"x-failover", trace.failover.encode("ascii")))  # encoded where it was made
