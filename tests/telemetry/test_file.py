@@ -159,6 +159,16 @@ def test_what_is_no_database_is_moved_aside_and_reported(opened: Any, path: Path
     assert aside.name in file.moved_aside
 
 
+def test_a_corrupt_file_that_was_deleted_is_spoken_of_no_longer(opened: Any, path: Path, measurement: Make):
+    path.write_bytes(b"no database at all" * 100)
+    file = opened()
+    file.write([measurement()])
+    [aside] = path.parent.glob("*.corrupt-*")
+    aside.unlink()
+    assert file.ask("SELECT count(*) FROM measurements", []) == [(1,)]
+    assert file.moved_aside == ""
+
+
 def test_a_file_that_becomes_corrupt_while_it_is_used_is_moved_aside(opened: Any, path: Path, measurement: Make):
     file = opened()
     file.write([measurement(request_id=str(number)) for number in range(500)])

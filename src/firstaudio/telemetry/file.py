@@ -62,7 +62,7 @@ class MeasurementFile:
 
     Attributes:
         path: The file.
-        moved_aside: What became of a corrupt one; empty where there was none.
+        moved_aside: What became of a corrupt one; empty where there was none, and when it was deleted.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class MeasurementFile:
         self._opened_as: int | None = None
         self._lived_at_open_s, self._opened_ns = 0.0, 0
         self._num_moved = 0
+        self._aside: Path | None = None
 
     def open(self) -> None:
         """Make sure that it is open, and the file that lies there. Raises FileTroubleError."""
@@ -104,7 +105,9 @@ class MeasurementFile:
     def _do(self, job: Callable[[sqlite3.Connection], T]) -> T:
         while True:
             try:
-                return job(self._opened())
+                found = job(self._opened())
+                self._look_aside()
+                return found
             except sqlite3.Error as error:
                 if _code(error) not in _CORRUPT:
                     raise self._trouble(error) from error
@@ -182,9 +185,14 @@ class MeasurementFile:
         except OSError as refusal:
             reason = f"{self.path} is corrupt ({error}) and cannot be moved aside ({refusal.strerror}); delete it"
             raise FileTroubleError(reason) from refusal
-        self._num_moved += 1
+        self._num_moved, self._aside = self._num_moved + 1, aside
         self.moved_aside = f"{self.path} was corrupt ({error}) and was moved to {aside.name}; delete that"
         logger.warning("%s", self.moved_aside)
+
+    def _look_aside(self) -> None:
+        """Say nothing more of a corrupt file that was deleted."""
+        if self._aside is not None and _inode(self._aside) is None:
+            self._aside, self.moved_aside = None, ""
 
     def _let_go(self) -> None:
         connection, self._connection = self._connection, None
