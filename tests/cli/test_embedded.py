@@ -9,6 +9,7 @@ from firstaudio.cli import embedded as module
 from firstaudio.cli.embedded import embedded
 from firstaudio.config import Config, EngineConfig, SyntheticConfig
 from firstaudio.engines.synthetic import SyntheticEngine
+from firstaudio.synthesis.narration import Patience
 from firstaudio.synthesis.utterance import Utterance
 
 
@@ -45,3 +46,28 @@ def test_an_embedded_synthesizer_waits_for_the_preferred_engine_though_another_c
     ):
         assert next(speech)
         assert speech.stream.engine == "preferred"
+
+
+def test_what_a_slow_engine_does_while_it_starts_is_told():
+    config = Config(synthetic=SyntheticConfig(ttfa_ms=0.0, rtf=0.0))
+    is_told = threading.Event()
+    said: list[str] = []
+
+    class Slow(SyntheticEngine):
+        def start(self):
+            assert is_told.wait(10)
+
+    def talk(message: str) -> None:
+        said.append(message)
+        is_told.set()
+
+    with embedded(config, {"slow": Slow(config)}, talk=talk, patience=Patience(quiet_s=0.0)):
+        assert said[0].endswith(" s: starting the slow engine")
+
+
+def test_nothing_is_said_of_a_quick_start():
+    config = Config(synthetic=SyntheticConfig(ttfa_ms=0.0, rtf=0.0))
+    said: list[str] = []
+
+    with embedded(config, {"quick": SyntheticEngine(config)}, talk=said.append, patience=Patience(quiet_s=1000.0)):
+        assert said == []

@@ -283,3 +283,11 @@ def test_an_engine_that_cannot_start_exits_with_3(run, monkeypatch):
 
     assert result.exit_code == 3
     assert result.stderr.startswith("firstaudio: cannot start: ")
+
+
+@pytest.mark.parametrize("command", [["say", TEXT, "-o", "speech.wav"], ["voices"]])
+def test_the_model_of_kokoro_is_given_as_to_the_server(run, command: list[str]):
+    result = run(*command, "--engine", "kokoro", "--kokoro-model", "mine.onnx", "--kokoro-voices", "voices.bin")
+
+    assert result.exit_code == 3
+    assert f"kokoro.model names {Path('mine.onnx').absolute()}, and there is no such file" in result.stderr

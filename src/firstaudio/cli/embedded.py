@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
@@ -18,6 +18,7 @@ from firstaudio.audio.chunk import Chunk
 from firstaudio.config import Config
 from firstaudio.engines.base import Engine, EngineInfo, Voice
 from firstaudio.errors import ConfigError, EngineError, NotReadyError
+from firstaudio.synthesis.narration import PATIENCE, Patience, narrated
 from firstaudio.synthesis.synthesizer import SpeechStream, Synthesizer
 from firstaudio.synthesis.utterance import Utterance
 
@@ -76,7 +77,12 @@ class EmbeddedSynthesizer:
 
 @contextmanager
 def embedded(
-    config: Config, engines: Mapping[str, Engine] | None = None, *, check_default_voice: bool = True
+    config: Config,
+    engines: Mapping[str, Engine] | None = None,
+    *,
+    check_default_voice: bool = True,
+    talk: Callable[[str], None] | None = None,
+    patience: Patience = PATIENCE,
 ) -> Iterator[EmbeddedSynthesizer]:
     """Start the engines and wait for all of them; stop them when the block is left.
 
@@ -86,6 +92,8 @@ def embedded(
         config: The whole configuration.
         engines: See `Synthesizer`.
         check_default_voice: See `Synthesizer.start`.
+        talk: Told what the start is doing when it is not quick; None: nobody is.
+        patience: When `talk` is told.
 
     Raises:
         ConfigError: An engine is unknown.
@@ -97,7 +105,7 @@ def embedded(
         synthesizer = Synthesizer(config, engines)
         try:
             try:
-                portal.call(partial(synthesizer.start, check_default_voice=check_default_voice, wait_for_all=True))
+                portal.call(partial(_start, synthesizer, check_default_voice, talk or _say_nothing, patience))
             except EngineError as error:
                 raise NotReadyError(f"cannot start: {error.message}; firstaudio doctor tells more") from error
             except ConfigError as error:
@@ -105,6 +113,17 @@ def embedded(
             yield EmbeddedSynthesizer(portal, synthesizer)
         finally:
             portal.call(synthesizer.close)
+
+
+async def _start(
+    synthesizer: Synthesizer, check_default_voice: bool, talk: Callable[[str], None], patience: Patience
+) -> None:
+    async with narrated(lambda: synthesizer.readiness, talk, patience):
+        await synthesizer.start(check_default_voice=check_default_voice, wait_for_all=True)
+
+
+def _say_nothing(_: str) -> None:
+    """For whoever talks to nobody."""
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,10 +17,37 @@ ConfigOption = Annotated[
 EngineOption = Annotated[
     str | None, typer.Option("--engine", metavar="NAME", help="Only this engine; default: those of engine.names.")
 ]
+KokoroModelOption = Annotated[
+    str | None, typer.Option("--kokoro-model", metavar="PATH", help="Model file, in the place of kokoro.model.")
+]
+KokoroVoicesOption = Annotated[
+    str | None, typer.Option("--kokoro-voices", metavar="PATH", help="Voices file, in the place of kokoro.voices.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 
-def load_with_engine(config: Path | None, engine: str | None) -> Config:
-    """The configuration, with `--engine` in the place of `engine.names`. Raises ConfigError."""
-    flags: Mapping[str, Any] = {"engine.names": None if engine is None else (engine,)}
+def load_with_engine(
+    config: Path | None, engine: str | None, *, model: str | None = None, voices: str | None = None
+) -> Config:
+    """The configuration, with what the options say in the place of what it says.
+
+    Args:
+        config: See `ConfigOption`.
+        engine: In the place of `engine.names`.
+        model: In the place of `kokoro.model`.
+        voices: In the place of `kokoro.voices`.
+
+    Raises:
+        ConfigError: A value is wrong.
+    """
+    flags: Mapping[str, Any] = {
+        "engine.names": None if engine is None else (engine,),
+        "kokoro.model": model,
+        "kokoro.voices": voices,
+    }
     return load(config, flags=flags)
+
+
+def talk(message: str) -> None:
+    """A line for people, on stderr."""
+    print(f"firstaudio: {message}", file=sys.stderr, flush=True)

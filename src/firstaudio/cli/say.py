@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from firstaudio.cli.options import ConfigOption, EngineOption, JsonOption, load_with_engine
+from firstaudio.cli.options import (
+    ConfigOption,
+    EngineOption,
+    JsonOption,
+    KokoroModelOption,
+    KokoroVoicesOption,
+    load_with_engine,
+    talk,
+)
 from firstaudio.clock import NS_PER_S, now_ns
 from firstaudio.errors import ConfigError, RequestError, UnknownFormatError
 
@@ -135,6 +143,8 @@ def say(
         ),
     ] = None,
     engine: EngineOption = None,
+    kokoro_model: KokoroModelOption = None,
+    kokoro_voices: KokoroVoicesOption = None,
     decode: Annotated[
         Literal["auto", "windowed", "whole"],  # `Decode`, whose module loads numpy
         typer.Option(help="Send audio from within a segment, or only whole ones; auto: as configured."),
@@ -156,6 +166,7 @@ def say(
     from firstaudio.cli.sinks import import_sounddevice
     from firstaudio.synthesis.utterance import Utterance
 
+    effective = load_with_engine(config, engine, model=kokoro_model, voices=kokoro_voices)
     target = Target(output, choose_format(format_, output), plays=play or output is None)
     utterance = Utterance(read_text(text), voice, lang, speed, pitch, engine, decode)
     # Whatever loads slowly or may be missing comes before the clock starts.
@@ -163,7 +174,7 @@ def say(
     if target.plays:
         import_sounddevice()
     with (
-        embedded(load_with_engine(config, engine), check_default_voice=voice is None) as synthesizer,
+        embedded(effective, check_default_voice=voice is None, talk=talk) as synthesizer,
         progress_for(len(utterance.text)) as progress,
         synthesizer.speak(utterance) as speech,
     ):

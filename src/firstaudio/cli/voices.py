@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstaudio.cli.options import ConfigOption, EngineOption, JsonOption, load_with_engine
+from firstaudio.cli.options import (
+    ConfigOption,
+    EngineOption,
+    JsonOption,
+    KokoroModelOption,
+    KokoroVoicesOption,
+    load_with_engine,
+    talk,
+)
 
 if TYPE_CHECKING:
     from firstaudio.engines.base import Voice
@@ -19,6 +27,8 @@ _COLUMNS = ("id", "name", "language", "gender", "engine", "alias_of")
 def voices(
     engine: EngineOption = None,
     lang: Annotated[str | None, typer.Option(metavar="TAG", help="Only this language: en, en-us, de ...")] = None,
+    kokoro_model: KokoroModelOption = None,
+    kokoro_voices: KokoroVoicesOption = None,
     config: ConfigOption = None,
     json_: JsonOption = False,
 ) -> None:
@@ -28,7 +38,8 @@ def voices(
     """
     from firstaudio.cli.embedded import embedded
 
-    with embedded(load_with_engine(config, engine), check_default_voice=False) as synthesizer:
+    effective = load_with_engine(config, engine, model=kokoro_model, voices=kokoro_voices)
+    with embedded(effective, check_default_voice=False, talk=talk) as synthesizer:
         listed = [(name, voice) for name, voice in synthesizer.voices() if speaks(voice, lang)]
     rows = [_row(name, voice) for name, voice in listed]
     if json_:

@@ -21,6 +21,7 @@ from firstaudio.config import Config
 from firstaudio.server import logs
 from firstaudio.server.app import create_app
 from firstaudio.server.service import Service
+from firstaudio.synthesis.narration import narrated
 
 EXIT_OK = 0
 EXIT_CANNOT_START = 3
@@ -96,6 +97,7 @@ class SpeechServer(uvicorn.Server):
         app.state.url = url
         self._say = partial(logs.say, log_format=config.server.log_format)
         self._drain_s = config.server.drain_timeout_s
+        self._narration: asyncio.Task[None] | None = None
         super().__init__(
             uvicorn.Config(
                 app,
@@ -119,6 +121,7 @@ class SpeechServer(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._service.startup.add_done_callback(self._announce)
+            self._narration = asyncio.create_task(self._narrate(), name="tell of the start until it ends")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain: new streams are refused while running ones finish."""
@@ -128,6 +131,8 @@ class SpeechServer(uvicorn.Server):
             await self._service.synthesizer.close()  # ends the streams that `closing` still waits for
             await self.lifespan.shutdown()  # uvicorn leaves it out, and it would die with a traceback
         await closing
+        if self._narration is not None:
+            await asyncio.wait([self._narration])  # it ends with the start, which `closing` has waited for
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 (a signal handler's signature)
         """First signal: drain. Second: stop now."""
@@ -151,6 +156,12 @@ class SpeechServer(uvicorn.Server):
     def _service(self) -> Service:
         service: Service = self._app.state.service
         return service
+
+    async def _narrate(self) -> None:
+        """Say what the start is doing when it is not quick."""
+        service = self._service
+        async with narrated(lambda: service.synthesizer.readiness, self._say):
+            await asyncio.wait([service.startup])
 
     def _announce(self, _: asyncio.Task[None]) -> None:
         """Say that the engines are ready, or end the process because they never will be."""
