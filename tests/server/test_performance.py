@@ -25,7 +25,6 @@ from firstaudio.bench.utterance import Utterance
 from firstaudio.bench.workload import Cell, Goals
 from firstaudio.config import CacheConfig, Config, SyntheticConfig, TelemetryConfig
 from firstaudio.engines.synthetic import SyntheticEngine
-from firstaudio.server.schemas.performance import MeasurementList
 from firstaudio.trace import STAGES
 
 STATED_TTFA_MS = 20.0
@@ -243,24 +242,6 @@ def test_measurements_can_be_asked_for_by_number_voice_and_time(started: Started
         assert listed(running, "?since=2999-01-01") == []
         assert performance(running, "?window_s=3600")["summary"]["num_requests"] == 3
         assert performance(running, "?window_s=0.0001")["summary"]["num_requests"] == 0
-
-
-def test_a_long_list_of_measurements_is_not_written_on_the_event_loop(
-    started: Started, monkeypatch: pytest.MonkeyPatch
-):
-    write, writers = MeasurementList.model_dump_json, list[str]()
-
-    def noted(self: MeasurementList, **options: Any) -> str:
-        writers.append(threading.current_thread().name)
-        return write(self, **options)
-
-    monkeypatch.setattr(MeasurementList, "model_dump_json", noted)
-    with started() as running:
-        loop, named = running.service.settled.get_loop(), list[str]()
-        loop.call_soon_threadsafe(lambda: named.append(threading.current_thread().name))
-        listed(running)
-    assert (len(writers), len(named)) == (1, 1)
-    assert writers != named
 
 
 def test_another_name_of_a_voice_finds_its_measurements(tools: Any, started: Started):

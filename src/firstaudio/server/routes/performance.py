@@ -38,31 +38,27 @@ router = APIRouter(tags=["performance"])
 OPTIMAL_TTFA_MS, CRITICAL_TTFA_MS = CATEGORIES[0][0], CATEGORIES[-1][0]
 
 
-@router.get(
-    "/ttfa-measurements", summary="List measurements", response_model=MeasurementList, responses=problems(400, 401)
-)
-async def list_measurements(request: Request, query: Annotated[MeasurementQuery, Query()]) -> Response:
+@router.get("/ttfa-measurements", summary="List measurements", responses=problems(400, 401))
+async def list_measurements(
+    request: Request, response: Response, query: Annotated[MeasurementQuery, Query()]
+) -> MeasurementList:
     """The last requests, the newest first, each with its times; whoever asked, unless `origin` says who.
 
     They outlive the server as far as `telemetry.max_rows` and `telemetry.max_age_days` let them.
     """
     service = service_of(request)
+    response.headers["Cache-Control"] = "no-store"
     origin = None if query.origin == "all" else query.origin
     voice = None if query.voice is None else _voices(service, query.voice)
     rows = await service.telemetry.store.recent(query.limit, since=query.since, voice=voice, origin=origin)
     target_ms = service.config.telemetry.ttfa_target_ms
-    status, problem = _state(service), service.telemetry.store.problem or None
-
-    def listed() -> str:
-        entries = [_entry(row, target_ms) for row in rows]
-        found = MeasurementList(
-            measurements=entries, count=len(rows), limit=query.limit, status=status, problem=problem
-        )
-        return found.model_dump_json()
-
-    # A thousand of them as JSON are 50 ms of work, in which nobody on the loop would get audio.
-    body = await asyncio.to_thread(listed)
-    return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
+    return MeasurementList(
+        measurements=await asyncio.to_thread(lambda: [_entry(row, target_ms) for row in rows]),
+        count=len(rows),
+        limit=query.limit,
+        status=_state(service),
+        problem=service.telemetry.store.problem or None,
+    )
 
 
 @router.get("/ttfa-performance", summary="Show performance", responses=problems(400, 401))
