@@ -445,6 +445,20 @@ async def test_windows_are_refused_where_there_are_none():
     await one.close()
 
 
+async def test_an_engine_may_say_why_there_are_no_windows_and_what_brings_them():
+    engine = Windows(OFF, incremental=False)
+    engine.windows_reason = "nobody has measured it: run the measurement"
+    one = Synthesizer(OFF, {"windows": engine})
+    await one.start()
+    with pytest.raises(RequestError) as refused:
+        one.stream(Utterance(TEXT, decode="windowed"))
+    assert refused.value.message == (
+        "the windows engine gives only whole segments here: nobody has measured it: run the measurement; "
+        "send decode auto or whole"
+    )
+    await one.close()
+
+
 async def test_windows_are_refused_where_the_server_sends_whole_segments():
     off = replace(OFF, streaming=StreamingConfig(incremental_generation=False))
     one = Synthesizer(off, {"quick": SyntheticEngine(off)})

@@ -99,6 +99,8 @@ class Engine(Protocol):
     `progress() -> tuple[float, str]` (share of `start` that is done, 0..1; what it is doing), called on the event loop
     while `start` runs: it must not block. It may have an attribute `identity: str` that changes when the same request
     comes to sound different (another model has been loaded): audio that was kept from before is not heard any more.
+    It may have an attribute `windows_reason: str`, read where somebody asks for windows and `info.incremental` is off:
+    why there are none and what would bring them, for the sentence "... gives only whole segments here: {reason}".
     """
 
     @property

@@ -149,8 +149,11 @@ def _check_able(entry: Entry, utterance: Utterance, config: Config) -> None:
 
 def _check_windows(entry: Entry, config: Config) -> None:
     if not entry.engine.info.incremental:
+        reason = getattr(entry.engine, "windows_reason", "")
         raise RequestError(
-            f"the {entry.name} engine gives only whole segments here; send decode auto or whole", param="decode"
+            f"the {entry.name} engine gives only whole segments here{f': {reason}' if reason else ''}; "
+            "send decode auto or whole",
+            param="decode",
         )
     if not config.streaming.incremental_generation:
         raise RequestError(

@@ -139,6 +139,8 @@ def test_it_says_what_it_can_and_why_it_does_so(whole: KokoroEngine, windowed: K
     assert "en-us" in whole.info.languages
     assert (whole.status()["decode"], windowed.status()["decode"]) == ("whole", "windowed")
     assert "models optimize" in whole.status()["decode_reason"]
+    assert whole.windows_reason.endswith("run `firstaudio models optimize` and start again")
+    assert windowed.windows_reason == ""
     assert windowed.status()["is_loaded"]
     assert windowed.progress()[0] > 0.5
 

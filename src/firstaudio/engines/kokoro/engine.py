@@ -21,7 +21,7 @@ from firstaudio.engines.base import EngineInfo, SpeakRequest, Voice
 from firstaudio.engines.espeak.phonemizer import Phonemizer
 from firstaudio.engines.kokoro.decoder import SAMPLE_RATE
 from firstaudio.engines.kokoro.keeper import Keeper
-from firstaudio.engines.kokoro.loading import Choices, Loaded, load_model
+from firstaudio.engines.kokoro.loading import NEVER_OPTIMIZED, Choices, Loaded, load_model
 from firstaudio.engines.kokoro.model import Part
 from firstaudio.engines.kokoro.store import ModelFiles, find
 from firstaudio.engines.kokoro.tokens import Run, TextToTokens
@@ -149,6 +149,16 @@ class KokoroEngine:
             return ""
         choices = self._choices
         return " ".join((str(self._files.model), str(self._files.voices), choices.decode, *choices.runtimes))
+
+    @property
+    def windows_reason(self) -> str:
+        """Why segments are whole, and what would bring windows; empty where there are windows."""
+        if self._choices is None or self.info.incremental:
+            return ""
+        if self._choices.decode == "windowed":
+            return "no voice was measured when it started: run `firstaudio models optimize` and start again"
+        is_unmeasured = self._choices.decode_reason == NEVER_OPTIMIZED
+        return f"{self._choices.decode_reason}{' and start again' if is_unmeasured else ''}"
 
     def progress(self) -> tuple[float, str]:
         """How far `start` has come, 0..1, and what it is doing."""

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MEASURED_LENGTH = LENGTHS[1]  # frames of the window by which runtimes are compared: the middle one
-NEVER_OPTIMIZED = "run `firstaudio models optimize`: nobody has measured windows and bf16 of this model here"
+NEVER_OPTIMIZED = "nobody has measured windows and bf16 of this model here: run `firstaudio models optimize`"
 
 
 @dataclass(frozen=True, slots=True)
