@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from dataclasses import replace
+from urllib.parse import quote
 
 import pytest
 
@@ -213,6 +214,9 @@ async def test_a_voice_that_nobody_knows_yet_is_the_default_one_and_that_is_said
     assert (stream.voice, stream.trace.failover) == ("default", 'slow; reason="starting"; voice="of_its_own"')
     _, stream = await speak(one, voice="alloy")
     assert (stream.voice, stream.trace.failover) == ("alloy", 'slow; reason="starting"')
+    for blend, heard in (("alloy(2)+nova(1)", "alloy"), (" alloy+nobody", "alloy"), ("nobody(2)+alloy", "default")):
+        _, stream = await speak(one, voice=blend)
+        assert (stream.voice, stream.trace.failover) == (heard, f'slow; reason="starting"; voice="{quote(blend)}"')
     slow.go.set()
     await one.settled()
     assert (await speak(one, voice="of_its_own"))[1].engine == "slow"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -22,6 +23,8 @@ from firstaudio.synthesis.utterance import Utterance
 DEFAULT_MODEL_NAMES = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
 # Of an engine that stands in for one whose voices nobody knows yet.
 STAND_IN_VOICE = "default"
+# The first voice of a blend such as af_heart(2)+af_bella(1).
+_FIRST_OF_BLEND = re.compile(r"\s*([^()+]+?)\s*[(+]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,9 @@ def cast(
 
     An engine that is named is the one that is meant. Without a name, or with one of OpenAI's, it is the first that has
     the voice. With `engine.failover` on, engines that start, could not start or have failed are passed over and named
-    in the result; where none of the others knows the voice, the first of them speaks in its default voice, because
-    nobody can know whose voice it is. An engine that rests is passed over likewise, but where nobody else is left.
+    in the result; where none of the others knows the voice, the first of them speaks in the first voice of a blend, or
+    else in its default voice, because nobody can know whose voice it is. An engine that rests is passed over likewise,
+    but where nobody else is left.
 
     Args:
         utterance: As it was asked for.
@@ -109,7 +113,7 @@ def _candidates(asked: str | None, roster: Roster, absent: Mapping[str, str], *,
 def _attempts(
     candidates: list[Entry], absent: Mapping[str, str], voice: str
 ) -> Iterator[tuple[Entry, str, Mapping[str, str]]]:
-    """(engine, voice, who was passed over): the voice with everybody, then default voices where somebody is absent."""
+    """(engine, voice, who was passed over): the voice with everybody, then stand-ins where somebody is absent."""
     passed_over: dict[str, str] = {}
     for entry in candidates:
         if entry.name in absent:
@@ -117,7 +121,14 @@ def _attempts(
         else:
             yield entry, voice, dict(passed_over)
     if passed_over:
-        yield from ((entry, STAND_IN_VOICE, passed_over) for entry in candidates if entry.name not in absent)
+        present = [entry for entry in candidates if entry.name not in absent]
+        yield from ((entry, wanted, passed_over) for wanted in _stand_ins(voice) for entry in present)
+
+
+def _stand_ins(voice: str) -> list[str]:
+    """What is heard for a voice that only an absent engine may know, the nearest first."""
+    blend = _FIRST_OF_BLEND.match(voice)
+    return [*([blend[1]] if blend else []), STAND_IN_VOICE]
 
 
 def _nobody(absent: list[Entry], error: RequestError | None) -> RequestError:
