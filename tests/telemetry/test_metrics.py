@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -17,7 +17,7 @@ from firstaudio.synthesis.synthesizer import Synthesizer
 from firstaudio.telemetry.gauges import CACHE_COUNTERS, CACHE_GAUGES, COUNTERS, GAUGES
 from firstaudio.telemetry.measurement import Measurement
 from firstaudio.telemetry.metrics import TTFA_BUCKETS, Metrics
-from firstaudio.trace import STAGES
+from firstaudio.trace import STAGES, Outcome
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 Make = Callable[..., Measurement]
@@ -34,7 +34,6 @@ async def read(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]]
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in parse_text(body.decode())
         for sample in family.samples
-        if not sample.name.endswith("_created")
     }
 
 
@@ -103,6 +102,35 @@ async def test_who_was_refused_is_counted_under_no_engine(measurement: Make):
 
     assert series["firstaudio_requests_total", labels(engine="none", origin="client", outcome="refused")] == 1
     assert await total(metrics, "ttfa_seconds_count") == 0
+
+
+async def test_the_first_failure_of_a_client_is_a_step_from_zero(measurement: Make):
+    metrics = Metrics(synthesizer())
+    before = await read(metrics)
+    metrics.observe(measurement(outcome="failed"))
+    after = await read(metrics)
+
+    where = {"engine": "synthetic", "origin": "client"}
+    names = ("audio_seconds", "stalls", "retries", "failovers")
+    assert {before[f"firstaudio_{name}_total", labels(**where)] for name in names} == {0}
+    for outcome in get_args(Outcome):
+        series = ("firstaudio_requests_total", labels(**where, outcome=outcome))
+        assert (before[series], after[series]) == (0, outcome == "failed")
+    assert before["firstaudio_requests_total", labels(engine="none", origin="client", outcome="refused")] == 0
+
+
+async def test_nothing_is_counted_where_nothing_is_observed():
+    series = await read(Metrics(synthesizer(), is_fed=False))
+    assert not [name for name, _ in series if name.startswith("firstaudio_requests")]
+
+
+@pytest.mark.parametrize("accept", ["text/plain", OPENMETRICS])
+async def test_no_series_tells_when_it_was_made(measurement: Make, accept: str):
+    metrics = Metrics(synthesizer())
+    metrics.observe(measurement())
+    body, _ = await metrics.render(accept)
+    assert b"firstaudio_ttfa_seconds_count" in body
+    assert b"_created" not in body
 
 
 async def test_stalls_retries_and_failovers_are_counted_and_begin_at_zero(measurement: Make):
@@ -174,7 +202,7 @@ async def test_both_formats_can_be_read_by_the_reference_parsers(measurement: Ma
 
     assert text_type.startswith("text/plain; version=")
     assert openmetrics_type.startswith("application/openmetrics-text; version=1.0.0")
-    names = {family.name for family in parse_text(text.decode()) if not family.name.endswith("_created")}
+    names = {family.name for family in parse_text(text.decode())}
     assert {family.name for family in parse_openmetrics(openmetrics.decode())} >= {
         name.removesuffix("_total") for name in names
     } - {"firstaudio_build_info"}

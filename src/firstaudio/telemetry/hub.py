@@ -57,7 +57,7 @@ class Telemetry:
         )
         self.summaries = Summaries(self.store, settings.ttfa_target_ms, wall_clock)
         self.add_observer(self.store.add)
-        self.metrics = Metrics(synthesizer)
+        self.metrics = Metrics(synthesizer, is_fed=settings.enabled)
         self.spans: Spans | None = None
         self.add_observer(self.metrics.observe)
         webhook = Webhook(settings.webhook_url, "telemetry.webhook_url") if settings.webhook_url else None

@@ -8,15 +8,18 @@ cannot make series; a voice is no label.
 from __future__ import annotations
 
 import asyncio
-from typing import Generic, TypeVar
+from collections.abc import Iterator
+from typing import Generic, TypeVar, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector
+from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 
 from firstaudio import __version__
 from firstaudio.synthesis.synthesizer import Synthesizer
 from firstaudio.telemetry.gauges import NAMESPACE, StateCollector
 from firstaudio.telemetry.measurement import Measurement
+from firstaudio.trace import Outcome
 
 NOBODY = "none"  # label of a request that came to no engine
 MS_PER_S = 1000.0
@@ -36,12 +39,15 @@ class Metrics:
 
     Args:
         synthesizer: Whose state is read at each scrape.
+        is_fed: Whether requests are observed; if so, clients' counters are there at 0 before the first one.
     """
 
-    def __init__(self, synthesizer: Synthesizer) -> None:
-        self._registry = CollectorRegistry()
+    def __init__(self, synthesizer: Synthesizer, *, is_fed: bool = True) -> None:
+        self._registry = _Registry()
         self._state = StateCollector(synthesizer)
         self._counters = _Counters(self._registry)
+        if is_fed:
+            self._counters.begin([status.name for status in synthesizer.engine_statuses()])
         self._histograms = _Histograms(self._registry)
         self._registry.register(self._state)
         ProcessCollector(registry=self._registry)
@@ -74,6 +80,16 @@ class Metrics:
         return encode(self._registry), content_type
 
 
+class _Registry(CollectorRegistry):
+    """Without the time at which each series was made: it doubles their number, and nobody asks for it."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric."""
+        for metric in super().collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric
+
+
 class _Family(Generic[M]):
     """A metric with labels, whose children are looked up once: by the library it costs a lock and a copy each time."""
 
@@ -98,6 +114,15 @@ class _Counters:
         self._stalls = family("stalls", "Gaps of a listener who plays at once.")
         self._retries = family("retries", "Segments begun once more.")
         self._failovers = family("failovers", "Requests that this engine spoke in another one's place.")
+
+    def begin(self, engines: list[str]) -> None:
+        """Have clients' series at 0: a series that begins at 1 hides its first step from `increase()`."""
+        self._requests(NOBODY, "client", "refused")
+        for engine in engines:
+            for outcome in get_args(Outcome):
+                self._requests(engine, "client", outcome)
+            for family in (self._audio, self._stalls, self._retries, self._failovers):
+                family(engine, "client")
 
     def observe(self, engine: str, measurement: Measurement) -> None:
         """Count one request."""
