@@ -105,6 +105,22 @@ def test_unknown_fields_can_be_ignored_and_are_named():
     assert order(IGNORE, input="Hi", volume=11, mood={"a": [1]}).ignored_fields == ("volume", "mood")
 
 
+@pytest.mark.parametrize(
+    ("field", "advice"),
+    [
+        ("lang_code", "use language"),
+        ("LANG_CODE", "use language"),
+        ("langauge", "did you mean language? Else leave it out"),
+        ("mood", "leave it out"),
+    ],
+)
+def test_an_unknown_field_is_answered_with_what_to_send_in_its_place(field: str, advice: str):
+    with pytest.raises(RequestError) as refused:
+        order(input="Hi", **{field: "a"})
+    assert refused.value.message.startswith(f"unknown field '{field}'; {advice}. Known fields: input, ")
+    assert refused.value.param == field
+
+
 def test_the_utterance_carries_everything_that_the_synthesizer_needs():
     made = order(text="Hi", model="espeak", voice="alloy", lang="de", speed=2, pitch=0.5).utterance("r1")
     expected = ("Hi", "espeak", "alloy", "de", 2.0, 0.5, "r1")

@@ -23,6 +23,7 @@ from firstaudio.errors import (
     UnknownFormatError,
     UnsupportedMediaTypeError,
 )
+from firstaudio.server.foreign_fields import advice_for
 from firstaudio.server.problems import shorten
 from firstaudio.server.schemas.speech import (
     FORMAT_NAMES,
@@ -146,7 +147,8 @@ def read_order(body: bytes, limits: ServerConfig) -> SpeechOrder:
     unknown = tuple(wish.model_extra or ())
     if unknown and limits.unknown_fields == "reject":
         raise RequestError(
-            f"unknown field {shorten(unknown[0])}; leave it out. Known fields: {', '.join(_ALLOWED)}",
+            f"unknown field {shorten(unknown[0])}; {advice_for(unknown[0], _ALLOWED)}. "
+            f"Known fields: {', '.join(_ALLOWED)}",
             param=unknown[0][:MAX_NAME_CHARS],
         )
     ignored = [*unknown, *(["instructions"] if wish.instructions else [])]
