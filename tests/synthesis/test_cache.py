@@ -37,9 +37,9 @@ def key_of(request, engine="synthetic"):
     )
 
 
-def listen(cache, engine, request, *, is_first=True, fresh=False):
+def listen(cache, engine, request, *, is_first=True, fresh=False, origin="client"):
     """(everything recorded, the replay) of one listener who hears all."""
-    replay = cache.open(key_of(request), Trace(), is_first=is_first, fresh=fresh)
+    replay = cache.open(key_of(request), Trace(origin=origin), is_first=is_first, fresh=fresh)
     try:
         replay.begin(engine, request)
         return list(replay), replay
@@ -314,6 +314,43 @@ def test_counts_are_of_what_happened():
     assert listen(cache, engine, request("one"))[1].was_kept
     cache.clear()
     assert not listen(cache, engine, request("one"))[1].was_kept
+
+
+@pytest.mark.parametrize("origin", ["benchmark", "tuner"])
+def test_what_no_client_asks_for_pushes_nothing_out_and_is_not_counted(origin):
+    engine, cache = Counting(), PhraseCache(MB)
+    listen(cache, engine, request("one"))
+    listen(cache, engine, request("two"))
+    before, order = cache.statistics(), list(cache._kept)
+
+    assert listen(cache, engine, request("one"), origin=origin)[1].was_kept
+    assert not listen(cache, engine, request("three"), origin=origin)[1].was_kept
+    assert (cache.statistics(), list(cache._kept)) == (before, order)
+
+
+def test_the_warm_up_s_phrases_are_kept_and_are_no_misses():
+    engine, cache = Counting(), PhraseCache(MB)
+    listen(cache, engine, request("one"), origin="warmup")
+
+    assert (cache.statistics().num_entries, cache.statistics().num_misses) == (1, 0)
+
+
+@pytest.mark.parametrize("ends_first", ["benchmark", "client"])
+def test_what_a_client_joins_of_a_benchmark_is_kept(ends_first):
+    engine, cache, wish = SyntheticEngine(Config(synthetic=FAST)), PhraseCache(MB), request("word " * 60)
+    replays = {
+        origin: cache.open(key_of(wish), Trace(origin=origin), is_first=True) for origin in ("benchmark", "client")
+    }
+    for replay in replays.values():
+        replay.begin(engine, wish)
+    replays.pop(ends_first).close()
+    (other,) = replays.values()
+    heard = list(other)
+    other.close()
+
+    again, replay = listen(cache, engine, wish)
+    assert replay.was_kept
+    same(again, [each.chunk for each in heard])
 
 
 def test_a_segment_that_is_larger_than_all_may_be_is_counted_and_not_kept():

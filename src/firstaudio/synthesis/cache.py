@@ -23,7 +23,7 @@ import numpy as np
 from firstaudio.audio.chunk import Chunk, Pcm
 from firstaudio.engines.base import Decode, Engine, SpeakRequest
 from firstaudio.synthesis.utterance import Utterance
-from firstaudio.trace import Trace
+from firstaudio.trace import Origin, Trace
 
 BYTES_PER_MB = 1_000_000
 # What a kept chunk and a word mark cost beside the samples. Source: tracemalloc, CPython 3.11: 345 and 136 bytes.
@@ -33,6 +33,8 @@ CHUNK_BYTES, MARK_BYTES = 400, 160
 JOINABLE_S = 2.0
 OPENING_CHARS = 512  # of a text, which decide what its first segment is
 MAX_OPENINGS = 8192
+KEPT_FOR: frozenset[Origin] = frozenset({"client", "warmup"})
+"""Whose first segments are kept; what a benchmark or the tuner asks for would push out what clients ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class SegmentKey:
 
 @dataclass(frozen=True, slots=True)
 class CacheStatistics:
-    """Figures since the start, or since `clear` for what is kept.
+    """Figures since the start, or since `clear` for what is kept; hits, misses and sharing are those of clients.
 
     Attributes:
         num_entries: First segments that are kept.
@@ -300,23 +302,27 @@ class PhraseCache:
 
         Args:
             key: Which.
-            trace: The listener's.
+            trace: The listener's; by its origin it is decided whether the segment is kept, and whether it is counted.
             is_first: Whether it is the first of its utterance: only those are looked up and kept.
             fresh: Make it anew, for this listener alone.
         """
         if fresh:
             return Replay(Recording(key, self, keeps=False, retains=False), self, trace, was_kept=False)
+        keeps, counts = is_first and trace.origin in KEPT_FOR, trace.origin == "client"
         with self._lock:
             if is_first and (kept := self._kept.get(key)):
-                self._kept.move_to_end(key)
-                self._num_hits += 1
+                if keeps:
+                    self._kept.move_to_end(key)
+                self._num_hits += counts
                 return Replay(kept, self, trace, was_kept=True)
+            keeps = keeps and self._max_bytes > 0
             if self._share_running and (running := self._running.get(key)):
                 running.num_listeners += 1
-                self._num_shared += 1
+                running.keeps |= keeps
+                self._num_shared += counts
                 return Replay(running, self, trace, was_kept=False)
-            self._num_misses += is_first
-            return Replay(self._new(key, keeps=is_first and self._max_bytes > 0), self, trace, was_kept=False)
+            self._num_misses += is_first and counts
+            return Replay(self._new(key, keeps=keeps), self, trace, was_kept=False)
 
     def expects(self, opening: SegmentKey) -> bool:
         """Whether the first segment of a text that begins like this was kept, and still is."""
@@ -380,7 +386,7 @@ class PhraseCache:
     def close_to_others(self, recording: Recording) -> None:
         """Let a recording with one listener go on for that one alone. Under the recording's lock."""
         with self._lock:
-            if recording.num_listeners == 1:
+            if recording.num_listeners == 1 and not recording.keeps:
                 self._forget_running(recording)
                 recording.let_go()
 

@@ -15,7 +15,7 @@ from firstaudio.clock import NS_PER_MS, NS_PER_S, Clock, now_ns
 from firstaudio.config import StreamingConfig
 from firstaudio.engines.base import Engine, EngineInfo, SpeakRequest
 from firstaudio.errors import EmptyTextError, EngineError
-from firstaudio.synthesis.cache import PhraseCache, Recorded, Replay, opening_key, segment_key
+from firstaudio.synthesis.cache import KEPT_FOR, PhraseCache, Recorded, Replay, opening_key, segment_key
 from firstaudio.synthesis.scheduler import StepResult
 from firstaudio.synthesis.utterance import Utterance
 from firstaudio.text.plan import CostModel, SpeechRate, pause_s, plan_budget
@@ -276,7 +276,7 @@ class UtteranceWork:
         assert replay is not None
         if replay.is_own and not replay.is_cold:
             self._learn(segment)
-        if segment.index == 0 and not self._utterance.fresh:
+        if segment.index == 0 and not self._utterance.fresh and self._trace.origin in KEPT_FOR:
             self._cache.note_opening(opening_key(self._engine, self._utterance), replay.key)
         self.close()
         self._spoken_chars = segment.original_span(0, len(segment.text))[1]
