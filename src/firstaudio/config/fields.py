@@ -260,7 +260,11 @@ class TelemetryConfig:
 class TunerConfig:
     """Section `[tuner]`: experiments with settings while the server runs."""
 
-    enabled: Annotated[bool, Help("try settings on part of the traffic where a gain is expected")] = True
+    enabled: Annotated[bool, Help("look for settings that are worth trying, and try them when asked to")] = True
+    experiment: Annotated[
+        bool,
+        Help("try settings on part of the traffic without being asked; tuner.apply and tuner.idle_traffic imply it"),
+    ] = False
     apply: Annotated[bool, Help("keep what an experiment found to be better; off: recommend it")] = False
     idle_traffic: Annotated[bool, Help("speak texts of its own while nobody listens, to have something to measure")] = (
         False

@@ -103,7 +103,9 @@ def make(tmp_path: Any) -> Any:
             synthetic=SyntheticConfig(),
             streaming=StreamingConfig(**(streaming or {})),
             telemetry=TelemetryConfig(state_folder=str(tmp_path), enabled=telemetry),
-            tuner=TunerConfig(**{"interval_s": 3600.0, "cool_down_s": 0.0, "max_pairs": 40} | tuner),
+            tuner=TunerConfig(
+                **{"experiment": True, "interval_s": 3600.0, "cool_down_s": 0.0, "max_pairs": 40} | tuner
+            ),
         )
         clock, synthesizer = Clock(), FakeSynthesizer(config.streaming)
         optimizer = RealTimeOptimizer(config, synthesizer, clock.wall, clock, random.Random(3))  # type: ignore[arg-type]

@@ -405,3 +405,17 @@ def test_where_no_measurements_are_kept_nothing_is_assigned(make):
     assert trace.arm == ""
     with pytest.raises(ConflictError, match=r"telemetry\.enabled"):
         world.tuner.trigger()
+
+
+async def test_unless_asked_it_only_says_what_is_worth_trying(make):
+    world = make(BAD, experiment=False)
+    await world.tuner.start()
+
+    assert await world.settle(300) == []
+    status = world.tuner.status()
+    assert status.state == "observing"
+    assert status.remark.startswith("worth trying: streaming.min_chunk_size_ms = 100, because ")
+
+    assert world.tuner.trigger() is not None
+    assert [decision.action for decision in await world.settle(600)] == ["recommended"]
+    await world.tuner.close()

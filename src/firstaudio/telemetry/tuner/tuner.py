@@ -296,8 +296,12 @@ class RealTimeOptimizer:
     async def _consider(self) -> None:
         found = await asyncio.to_thread(propose, self.rows(), self._synthesizer.streaming, self._resting())
         self._remark = found.reason
-        if isinstance(found, Proposal) and self._experiment is None:
+        if not isinstance(found, Proposal) or self._experiment is not None:
+            return
+        if self._may_experiment:
             self._begin(found)
+        else:
+            self._remark = _worth_trying(found)
 
     async def _look(self, experiment: Experiment) -> Decision | None:
         with self._lock:
@@ -456,17 +460,20 @@ class RealTimeOptimizer:
 
     def _resting(self) -> frozenset[tuple[str, Value, Value]]:
         """What was tried not long ago."""
-        now_s = self._now_s()
-        return frozenset(key for key, until_s in self._tried.items() if now_s < until_s)
+        with self._lock:
+            now_s = self._now_s()
+            self._tried = {key: until_s for key, until_s in self._tried.items() if now_s < until_s}
+            return frozenset(self._tried)
 
     def _remember(self, decisions: list[Decision]) -> None:
         """Let rest what an earlier server found to be no gain; what it kept has to be found again."""
         settled = {"left", "stopped", "rolled_back"} | (set() if self._config.tuner.apply else {"recommended"})
         for decision in decisions:
             age_s = self._wall_clock() - decision.at
-            if decision.action in settled and 0 <= age_s < REST_S:
+            rest_s = UNDECIDED_REST_S if decision.verdict == "inconclusive" else REST_S
+            if decision.action in settled and 0 <= age_s < rest_s:
                 key = (decision.setting, decision.current, decision.candidate)
-                self._tried.setdefault(key, self._now_s() + REST_S - age_s)
+                self._tried.setdefault(key, self._now_s() + rest_s - age_s)
 
     def _needs_data(self) -> bool:
         """Whether own texts would teach anything."""
@@ -489,6 +496,12 @@ class RealTimeOptimizer:
     @property
     def _is_on(self) -> bool:
         return self._config.tuner.enabled and self._config.telemetry.enabled
+
+    @property
+    def _may_experiment(self) -> bool:
+        """Whether it may give listeners another setting without being asked."""
+        tuner = self._config.tuner
+        return tuner.experiment or tuner.apply or tuner.idle_traffic
 
     def _require_on(self) -> None:
         if not self._is_on:
@@ -520,6 +533,13 @@ class RealTimeOptimizer:
 
     def _now_s(self) -> float:
         return self._clock() / NS_PER_S
+
+
+def _worth_trying(found: Proposal) -> str:
+    return (
+        f"worth trying: {found.knob.setting} = {_toml(found.value)}, because {found.reason}; "
+        "POST /benchmarks/optimization/trigger tries it, with tuner.experiment the tuner does so by itself"
+    )
 
 
 def advice(decision: Decision) -> str:
