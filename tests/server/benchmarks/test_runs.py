@@ -47,6 +47,31 @@ def test_its_requests_are_told_from_clients(benched: Any):
     assert origins - {("warmup", "")} == {("benchmark", name)}
 
 
+def heard(benched: Any, run: str) -> tuple[str, str]:
+    """Origin and run of a request that names a run."""
+    name = benched.post("/v1/audio/speech", {"input": "Hello."}, x_firstaudio_run=run).headers["x-request-id"]
+
+    def found() -> list[Any]:
+        rows = benched.get("/ttfa-measurements?limit=1000").json["measurements"]
+        return [row["details"] for row in rows if row["request_id"] == name]
+
+    benched.eventually(lambda: bool(found()))
+    (details,) = found()
+    return details["origin"], details["run"]
+
+
+def test_only_the_run_that_goes_on_and_the_self_test_are_no_clients(benched: Any):
+    old = benched.run("works")["id"]
+    benched.program("waits")
+    name = benched.start()
+
+    assert heard(benched, old) == heard(benched, "mine") == heard(benched, "") == ("client", "")
+    assert heard(benched, name) == ("benchmark", name)
+    assert heard(benched, "selftest") == ("benchmark", "selftest")
+    benched.post("/benchmarks/cancel")
+    assert heard(benched, name) == ("client", "")
+
+
 def test_the_report_is_the_harness_s_own(benched: Any):
     name = benched.run("works")["id"]
     report = benched.get("/benchmarks/results/report").json
