@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from firstaudio.config import CacheConfig, Config, EngineConfig, SyntheticConfig, TelemetryConfig
+from firstaudio.config import CacheConfig, Config, EngineConfig, ServerConfig, SyntheticConfig, TelemetryConfig
 from firstaudio.synthesis.synthesizer import Synthesizer
 from firstaudio.synthesis.utterance import Utterance
 from firstaudio.telemetry.hub import Telemetry
@@ -94,7 +94,7 @@ async def test_the_status_tells_of_the_store_and_of_the_last_summary(begin: Begi
 
     assert status["performance"]["num_requests"] == 1
     assert status["store"] == {
-        "path": str(tmp_path / "measurements.db"),
+        "path": str(tmp_path / "measurements-8000.db"),
         "is_memory_only": False,
         "problem": None,
         "num_waiting": 0,
@@ -110,4 +110,16 @@ async def test_switched_off_it_hears_and_keeps_nothing(begin: Begin, tmp_path: P
 
     assert seen == await telemetry.store.recent(9) == []
     assert telemetry.status()["store"] is None
-    assert not (tmp_path / "measurements.db").exists()
+    assert not (tmp_path / "measurements-8000.db").exists()
+
+
+async def test_servers_that_share_a_folder_do_not_answer_for_each_other(tmp_path: Path):
+    places = [
+        Telemetry(config, Synthesizer(config)).store.path
+        for config in (
+            Config(server=ServerConfig(port=port), telemetry=TelemetryConfig(state_folder=str(tmp_path)))
+            for port in (8000, 8001)
+        )
+    ]
+
+    assert places == [tmp_path / "measurements-8000.db", tmp_path / "measurements-8001.db"]

@@ -39,7 +39,7 @@ def disk() -> Disk:
 
 @pytest.fixture
 async def store(tmp_path: Path, disk: Disk) -> AsyncIterator[MeasurementStore]:
-    store = MeasurementStore(tmp_path / "state", 10_000, 30, connect=disk.connect)
+    store = MeasurementStore(tmp_path / "state" / "measurements.db", 10_000, 30, connect=disk.connect)
     yield store
     await store.close()
 
@@ -74,7 +74,7 @@ async def test_measurements_outlive_the_store(store: MeasurementStore, measureme
     store.open()
     add(store, measurement, "ab")
     await store.close()
-    again = MeasurementStore(store.path.parent, 100, 30)
+    again = MeasurementStore(store.path, 100, 30)
     again.open()
     try:
         assert await ids(again) == ["b", "a"]
@@ -130,7 +130,7 @@ async def test_adding_never_waits_for_the_disk(tmp_path: Path, measurement: Make
         assert go.wait(20)
         return connect(path)
 
-    store = MeasurementStore(tmp_path, 10_000, 30, connect=slow)
+    store = MeasurementStore(tmp_path / "measurements.db", 10_000, 30, connect=slow)
     store.open()
     await eventually(stuck.is_set)
     for _ in range(3 * BATCH):
@@ -207,7 +207,7 @@ async def test_rows_in_the_file_and_rows_in_memory_are_one_list(tmp_path: Path, 
         connect(path).close()
         return sqlite3.connect(path, isolation_level=None, factory=Full)
 
-    store = MeasurementStore(tmp_path, 100, 30, connect=opens)
+    store = MeasurementStore(tmp_path / "measurements.db", 100, 30, connect=opens)
     store.open()
     add(store, measurement, "ab")
     await store.flush()
@@ -319,7 +319,7 @@ def test_a_question_finds_what_a_list_would(
     rows = [measurement(request_id=str(number), **changes) for number, changes in enumerate([*written, *waiting])]
 
     async def found() -> list[Measurement]:
-        store = MeasurementStore(tmp_path_factory.mktemp("s"), 1000, 30, connect=disk.connect)
+        store = MeasurementStore(tmp_path_factory.mktemp("s") / "measurements.db", 1000, 30, connect=disk.connect)
         store.open()
         for row in rows[: len(written)]:
             store.add(row)

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from firstaudio.config import Config
@@ -28,6 +29,11 @@ from firstaudio.trace import Trace
 logger = logging.getLogger(__name__)
 
 Observer = Callable[[Measurement], None]
+
+
+def _file(config: Config) -> Path:
+    """Its own for each port: servers that share a folder are not to answer for each other."""
+    return state_place(config) / f"measurements-{config.server.port}.db"
 
 
 class Telemetry:
@@ -53,7 +59,7 @@ class Telemetry:
         self._sections: dict[str, Callable[[], Any]] = {}
         settings = config.telemetry
         self.store = MeasurementStore(
-            state_place(config), settings.max_rows, settings.max_age_days, wall_clock=wall_clock
+            _file(config), settings.max_rows, settings.max_age_days, wall_clock=wall_clock
         )
         self.summaries = Summaries(self.store, settings.ttfa_target_ms, wall_clock)
         self.add_observer(self.store.add)

@@ -28,7 +28,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Wanted = str | Collection[str] | None
 
-FILE_NAME = "measurements.db"
 WRITE_AFTER_S = 0.5
 BATCH = 200
 MAX_WAITING = 5_000  # rows of some 2 kB
@@ -73,10 +72,12 @@ class _Question:
 
 
 class MeasurementStore:
-    """The last measurements of all servers that use one folder. Lives on the event loop, works in a thread of its own.
+    """The last measurements of one server, also from before its last start.
+
+    Lives on the event loop, works in a thread of its own.
 
     Args:
-        folder: Where the file lies or will lie.
+        path: Where the file lies or will lie.
         max_rows: Rows in the file at most.
         max_age_days: Rows are deleted when servers have lived so much longer on this file.
         wall_clock: Seconds since 1970.
@@ -89,7 +90,7 @@ class MeasurementStore:
 
     def __init__(
         self,
-        folder: Path,
+        path: Path,
         max_rows: int,
         max_age_days: float,
         *,
@@ -98,7 +99,7 @@ class MeasurementStore:
         connect: Callable[[Path], sqlite3.Connection] = connect,
     ) -> None:
         self.num_lost = 0
-        self._file = MeasurementFile(folder / FILE_NAME, max_rows, max_age_days * DAY_S, wall_clock, clock, connect)
+        self._file = MeasurementFile(path, max_rows, max_age_days * DAY_S, wall_clock, clock, connect)
         self._waiting: deque[Measurement] = deque()
         self._trouble = ""
         self._thread: ThreadPoolExecutor | None = None
