@@ -71,6 +71,31 @@ def test_requests_and_audio_are_counted_where_they_ended(window, clock):
     assert [(slot.ago_s, slot.seconds) for slot in window.slots()] == [(4.0, 10.0), (0.0, 4.0)]
 
 
+def test_benchmarks_and_the_tuner_are_in_no_figure_of_clients(window):
+    window.add(measurement(audio_s=2.0))
+    window.add(measurement(audio_s=5.0, origin="benchmark", outcome="failed"))
+    window.add(measurement(audio_s=7.0, origin="tuner"))
+    (slot,) = window.slots()
+    assert (slot.audio_s, slot.outcomes) == (2.0, {"completed": 1})
+    assert (slot.other_audio_s, slot.other_outcomes) == (12.0, {"failed": 1, "completed": 1})
+
+
+def test_the_window_reaches_as_far_back_as_it_has_watched(window, clock):
+    window.add(measurement())
+    clock.now += 44.0
+    assert window.reach_s() == 44.0
+    clock.now += 2 * WINDOW_S
+    assert window.reach_s() == WINDOW_S
+
+
+def test_a_full_window_reaches_back_to_its_oldest_answer(window, clock):
+    clock.now += 40.0
+    for _ in range(MAX_ANSWERS):
+        window.add(measurement())
+    clock.now += 3.0
+    assert window.reach_s() == 3.0
+
+
 def test_slots_begin_with_the_window_and_reach_no_further_back_than_it_does(window, clock):
     clock.now += 3.0
     assert [slot.seconds for slot in window.slots()] == [3.0]

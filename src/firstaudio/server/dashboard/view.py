@@ -13,7 +13,7 @@ from firstaudio.clock import now_ns
 from firstaudio.config import Config
 from firstaudio.server.dashboard.feed import Feed
 from firstaudio.server.dashboard.hour import Hour
-from firstaudio.server.dashboard.window import WINDOW_S, Answer, Window, groups
+from firstaudio.server.dashboard.window import Answer, Window, groups
 from firstaudio.server.schemas.dashboard import (
     DashboardSnapshot,
     EngineNow,
@@ -63,9 +63,9 @@ class View:
 
     async def snapshot(self) -> DashboardSnapshot:
         """What the server does now; statistics are made on a thread."""
-        answers = self._window.answers()
+        answers, reach_s = self._window.answers(), self._window.reach_s()
         reports, hour = await self._reports(), await self._last_hour()
-        shown = self._now(reports, _reach_s(answers))
+        shown = self._now(reports, reach_s)
         shown.sections["last_hour"] = hour
         target_ms = self._config.telemetry.ttfa_target_ms
         shown.ttfa = await asyncio.to_thread(_ttfa, answers, target_ms)
@@ -125,11 +125,6 @@ class View:
             )
             for engine in self._synthesizer.engine_statuses()
         ]
-
-
-def _reach_s(answers: Sequence[Answer]) -> float:
-    """How far back the answers go: the whole window, unless it holds more than are kept."""
-    return WINDOW_S if len(answers) < 2 else min(WINDOW_S, answers[-1].at - answers[0].at)
 
 
 def _ttfa(answers: Sequence[Answer], target_ms: float) -> list[TtfaNow]:

@@ -84,12 +84,25 @@ class Slot:
     """Requests that ended within some seconds.
 
     Attributes:
-        outcomes: How many ended how.
+        outcomes: How many of clients' ended how.
         audio_s: Audio that was made for them.
+        other_outcomes: The same of benchmarks and the tuner.
+        other_audio_s: Likewise.
     """
 
     outcomes: Counter[str] = field(default_factory=Counter)
     audio_s: float = 0.0
+    other_outcomes: Counter[str] = field(default_factory=Counter)
+    other_audio_s: float = 0.0
+
+    def add(self, measurement: Measurement) -> None:
+        """Count a request where it belongs."""
+        if measurement.origin == "client":
+            self.outcomes[measurement.outcome] += 1
+            self.audio_s += measurement.audio_s
+        else:
+            self.other_outcomes[measurement.outcome] += 1
+            self.other_audio_s += measurement.audio_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +112,18 @@ class SlotFigures:
     Attributes:
         ago_s: Its end before now, in seconds; 0 for the one that is running.
         seconds: How much of it has been seen.
-        audio_s: Audio of the requests that ended in it.
-        outcomes: How many ended how.
+        audio_s: Audio of clients' requests that ended in it.
+        outcomes: How many of them ended how.
+        other_audio_s: Audio of benchmarks' and the tuner's.
+        other_outcomes: How many of those ended how.
     """
 
     ago_s: float
     seconds: float
     audio_s: float
     outcomes: dict[str, int]
+    other_audio_s: float
+    other_outcomes: dict[str, int]
 
 
 class Window:
@@ -130,9 +147,7 @@ class Window:
         if measurement.origin == "warmup":
             return
         now = self._clock()
-        slot = self._slots.setdefault(int(now // SLOT_S), Slot())
-        slot.outcomes[measurement.outcome] += 1
-        slot.audio_s += measurement.audio_s
+        self._slots.setdefault(int(now // SLOT_S), Slot()).add(measurement)
         self._recent.appendleft(measurement)
         if measurement.ttfa_ms is not None:
             is_cached = measurement.warmth == "cached"
@@ -148,6 +163,13 @@ class Window:
         self._forget(self._clock())
         return list(self._answers)
 
+    def reach_s(self) -> float:
+        """How far back `answers` go, in seconds: as long as there has been a window, less where it held too many."""
+        now = self._clock()
+        self._forget(now)
+        since = self._answers[0].at if len(self._answers) == MAX_ANSWERS else self._since
+        return min(float(WINDOW_S), now - since)
+
     def slots(self) -> list[SlotFigures]:
         """The last minutes in pieces of `SLOT_S`, the oldest first, from when the window was made."""
         now = self._clock()
@@ -159,7 +181,8 @@ class Window:
     def _figures(self, index: int, now: float) -> SlotFigures:
         begin, end = max(index * SLOT_S, self._since), min((index + 1) * SLOT_S, now)
         slot = self._slots.get(index, Slot())
-        return SlotFigures(now - end, end - begin, slot.audio_s, dict(slot.outcomes))
+        others = slot.other_audio_s, dict(slot.other_outcomes)
+        return SlotFigures(now - end, end - begin, slot.audio_s, dict(slot.outcomes), *others)
 
     def _forget(self, now: float) -> None:
         while self._answers and self._answers[0].at < now - WINDOW_S:

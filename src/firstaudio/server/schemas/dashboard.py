@@ -72,8 +72,10 @@ class SlotNow(BaseModel):
 
     ago_s: float = Field(description="The end of the slot before now; 0: it is running.")
     seconds: float = Field(description="Its length.")
-    audio_s: float = Field(description="Audio of the requests that ended in it.")
-    outcomes: dict[str, int]
+    audio_s: float = Field(description="Audio of clients' requests that ended in it.")
+    outcomes: dict[str, int] = Field(description="How many of clients' ended how.")
+    other_audio_s: float = Field(description="Audio of benchmarks and the tuner.")
+    other_outcomes: dict[str, int] = Field(description="Theirs.")
 
 
 class RequestNow(BaseModel):
@@ -113,7 +115,7 @@ class DashboardSnapshot(BaseModel):
     streams: list[StreamNow] = Field(description="The most urgent ones, the earliest deadline first.")
     engines: list[EngineNow]
     ttfa: list[TtfaNow]
-    ttfa_window_s: float = Field(description="How far back `ttfa` reaches.")
+    ttfa_window_s: float = Field(description="How far back `ttfa` reaches: since the start, at most ten minutes.")
     throughput: list[SlotNow] = Field(description="The last minutes, the oldest slot first.")
     recent: list[RequestNow] = Field(description="The last requests, the newest first.")
     sections: dict[str, Any] = Field(description="Sections of `GET /status`; null: nothing is known.")

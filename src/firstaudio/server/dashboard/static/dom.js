@@ -63,7 +63,8 @@ export function seconds(value) {
   if (value === null || value === undefined) return "–";
   if (Math.abs(value) < 60) return `${value.toFixed(Math.abs(value) < 10 ? 1 : 0)} s`;
   const minutes = Math.floor(value / 60);
-  if (minutes < 60) return `${minutes} min ${Math.floor(value % 60)} s`;
+  const rest = Math.floor(value % 60);
+  if (minutes < 60) return rest ? `${minutes} min ${rest} s` : `${minutes} min`;
   const hours = Math.floor(minutes / 60);
   return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }

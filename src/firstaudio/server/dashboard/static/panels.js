@@ -12,7 +12,10 @@ const MIN_SLOT_S = 3;
 const NOT_MEASURED = "The server keeps no measurements (telemetry.enabled is off).";
 
 const sum = (list, of) => list.reduce((total, one) => total + of(one), 0);
-const requests = (slot) => sum(Object.values(slot.outcomes), (n) => n);
+const count = (outcomes) => sum(Object.values(outcomes), (n) => n);
+const requests = (slot) => count(slot.outcomes);
+const others = (slot) => count(slot.other_outcomes);
+const lost = (outcomes) => (outcomes.failed ?? 0) + (outcomes.refused ?? 0);
 const colored = (color) => h("i", { style: { background: color } });
 const wellKept = (snapshot) => (snapshot.is_measured ? "No data yet." : NOT_MEASURED);
 
@@ -35,16 +38,17 @@ export function showTiles(snapshot) {
   const group = snapshot.ttfa.find((one) => one.origin === "client" && !one.is_cached);
   const slots = lastSlots(snapshot.throughput, RATE_SPAN_S), span = sum(slots, (slot) => slot.seconds);
   const all = sum(snapshot.throughput, requests);
-  const bad = sum(snapshot.throughput, (slot) => (slot.outcomes.failed ?? 0) + (slot.outcomes.refused ?? 0));
+  const ten = snapshot.throughput, bad = sum(ten, (slot) => lost(slot.outcomes)), otherBad = sum(ten, (slot) => lost(slot.other_outcomes)), otherAll = sum(ten, others);
   const lanes = snapshot.engines.map((engine) => engine.lanes).filter(Boolean);
   const rate = (of) => (span ? number(sum(slots, of) / span) : "–");
+  const beside = (of) => (sum(slots, others) ? `last minute; benchmarks and tuner: ${rate(of)}` : "last minute");
   show($("tiles"), [
     [number(snapshot.num_streams), "streams now", `${sum(lanes, (lane) => lane.num_busy_lanes)} of ${sum(lanes, (lane) => lane.num_lanes)} lanes busy`],
     [ms(percentile(group, "p50")?.value_ms), "first audio, median", group ? later(group) : "no requests yet"],
     [group ? share(group.num_met / group.n) : "–", `within ${ms(snapshot.ttfa_target_ms)}`, group ? `${number(group.num_met)} of ${number(group.n)}` : "no requests yet"],
-    [rate((slot) => slot.audio_s), "audio per second", "last minute"],
-    [rate(requests), "requests per second", "last minute"],
-    [number(bad), "failed or refused", `of ${number(all)} in ten minutes`],
+    [rate((slot) => slot.audio_s), "clients' audio per second", beside((slot) => slot.other_audio_s)],
+    [rate(requests), "clients' requests per second", beside(others)],
+    [number(bad), "clients' failed or refused", `of ${number(all)} in ten minutes${otherAll ? `; benchmarks and tuner: ${number(otherBad)} of ${number(otherAll)}` : ""}`],
   ], (tiles) => tiles.map(([value, name, note]) => h("div", { class: "tile" }, h("span", {}, name), h("b", {}, value), h("span", {}, note))));
 }
 
@@ -117,7 +121,7 @@ export function showTtfa(snapshot) {
 
 function showHour(hour) {
   const known = hour?.num_requests && hour.ttfa.percentiles;
-  $("ttfa-hour").textContent = known ? `Clients in the last hour: median ${ms(known.p50)}, p95 ${ms(known.p95)} (n = ${number(hour.ttfa.n)}), ${hour.category}, trend ${hour.trend.direction}, most of it ${words(hour.bottleneck ?? "unknown")}.` : "";
+  $("ttfa-hour").textContent = known ? `Clients in the last hour: median ${ms(known.p50)}, p95 ${ms(known.p95)} (n = ${number(hour.ttfa.n)} of ${number(hour.num_requests)} requests: without cached answers, refusals and those who left early), ${hour.category}, trend ${hour.trend.direction}, most of it ${words(hour.bottleneck ?? "unknown")}.` : "";
 }
 
 const pair = (name, value, note) => h("div", {}, h("dt", {}, name), h("dd", {}, value, note ? h("small", {}, note) : null));
@@ -134,8 +138,8 @@ export function showThroughput(snapshot) {
     { title: "Seconds of audio per second", value: audio, says: () => `Seconds of audio per second, last ${last(audio)}`, parts: (slot) => [{ value: audio(slot), color: "var(--made)" }] },
     { title: "Requests per second", value: rate, says: () => `Requests per second, last ${last(rate)}`, parts: (slot) => Object.entries(OUTCOMES).map(([outcome, color]) => ({ value: perSecond(slot, outcome), color })) },
   ], SPAN_S);
-  table($("throughput-table"), ["ended before", "seconds", "audio", ...Object.keys(OUTCOMES)], () => [...slots].reverse().map((slot) =>
-    [seconds(slot.ago_s), number(slot.seconds), seconds(slot.audio_s), ...Object.keys(OUTCOMES).map((outcome) => number(slot.outcomes[outcome] ?? 0))]), "Throughput");
+  table($("throughput-table"), ["ended before", "seconds", "audio", ...Object.keys(OUTCOMES), "benchmarks and tuner", "their audio"], () => [...slots].reverse().map((slot) =>
+    [seconds(slot.ago_s), number(slot.seconds), seconds(slot.audio_s), ...Object.keys(OUTCOMES).map((outcome) => number(slot.outcomes[outcome] ?? 0)), number(others(slot)), seconds(slot.other_audio_s)]), "Throughput");
 }
 
 // Requests.
@@ -228,7 +232,7 @@ function pastAlerts(alerts) {
 
 function advice(hour, snapshot) {
   if (!hour) return [empty(wellKept(snapshot))];
-  if (!hour.recommendations.length) return [h("p", { class: "soft" }, hour.num_requests ? `The last hour's ${number(hour.num_requests)} requests give no cause for any.` : "No requests in the last hour.")];
+  if (!hour.recommendations.length) return [h("p", { class: "soft" }, hour.num_requests ? `All ${number(hour.num_requests)} requests of clients in the last hour, cached ones too, give no cause for any.` : "No requests of clients in the last hour.")];
   return [h("ul", { class: "notes" }, hour.recommendations.map((one) => note({ critical: "bad", warning: "warning" }[one.severity] ?? "", one.message, one.action, gain(one.expected_gain), `n = ${number(one.evidence.n)}`)))];
 }
 

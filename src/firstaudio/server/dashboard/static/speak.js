@@ -9,12 +9,11 @@ const player = new Player();
 let running = null;
 
 export async function fillVoices() {
-  const { voices } = await (await ask("v1/audio/voices")).json();
-  const chosen = $("speak-voice").value;
-  const options = voices.filter((voice) => !voice.alias_of)
-    .map((voice) => h("option", { value: voice.id }, `${voice.id} (${voice.language}, ${voice.engine})`));
-  $("speak-voice").replaceChildren(h("option", { value: "" }, "default"), ...options);
-  $("speak-voice").value = chosen;
+  const [{ voices }, { default_voice: standard }] = await Promise.all(["v1/audio/voices", "v1/capabilities"].map(async (path) => (await ask(path)).json()));
+  const options = voices.map((voice) => h("option", { value: voice.id }, `${voice.id}${voice.alias_of ? ` = ${voice.alias_of}` : ""} (${voice.language}, ${voice.engine})`));
+  if (!voices.some((voice) => voice.id === standard)) options.unshift(h("option", { value: standard }, standard)); // a blend
+  $("speak-voice").replaceChildren(...options);
+  $("speak-voice").value = standard;
 }
 
 export function installSpeak() {
@@ -79,7 +78,7 @@ function draw(figures) {
   }
   $("speak-figures").replaceChildren(...facts([
     ["First audio here", figures.firstAudio === null ? null : h("b", { id: "speak-ttfa" }, ms(figures.firstAudio - figures.asked))],
-    ["At the server", server && [h("span", { id: "speak-server" }, ms(server.ttfa)), " ", h("small", {}, stages.map(([name, value]) => `${words(name)} ${ms(value)}`).join(", "))]],
+    ["At the server", server && [h("span", { id: "speak-server" }, ms(server.ttfa)), " ", h("small", {}, `until the headers left: ${stages.map(([name, value]) => `${words(name)} ${ms(value)}`).join(", ")}`)]],
     ["Received", figures.received ? `${seconds(figures.received)} of audio` : null],
     ["Gaps", figures.received ? (figures.stalls ? `${figures.stalls}, ${ms(1000 * figures.stalled)} in all` : "none") : null],
     ["Spoken by", figures.engine ? `${figures.engine}, ${figures.voice}` : null],
