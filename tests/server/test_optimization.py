@@ -81,7 +81,7 @@ def test_a_benchmarks_requests_are_not_among_them_and_are_given_no_arm(run, tool
     with run() as server:
         assert post(server, TRIGGER, {"setting": "streaming.min_chunk_size_ms", "value": 20}).status == 202
         body = json.dumps({"input": "Hello."}).encode()
-        server.request("POST", "/v1/audio/speech", body, content_type="application/json", x_firstaudio_run="bench_1")
+        server.request("POST", "/v1/audio/speech", body, content_type="application/json", x_firstaudio_run="selftest")
         server.speak(input="A client says this.")
         tools.eventually(lambda: server.get(STATUS).json["performance_stats"]["num_requests"] == 1)
         told = server.get(STATUS).json

@@ -309,7 +309,7 @@ def test_metrics_count_what_a_client_heard(tools: Any):
         assert running.speak(voice="nobody").status == 400
         assert (
             running.request(
-                "POST", "/v1/audio/speech", json.dumps({"input": "Hi."}).encode(), x_firstaudio_run="bench_1"
+                "POST", "/v1/audio/speech", json.dumps({"input": "Hi."}).encode(), x_firstaudio_run="selftest"
             ).status
             == 200
         )
