@@ -1,6 +1,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from firstaudio import __version__
 from firstaudio.audio.encode import FORMATS
 from firstaudio.server.schemas.speech import FORMAT_NAMES
@@ -68,8 +70,25 @@ def test_the_request_for_word_times_that_capabilities_tell_works(server: Any):
 def test_the_root_says_what_answers(server: Any):
     card = server.get("/").json
     assert (card["service"], card["version"]) == ("firstaudio", __version__)
-    for name in ("voices", "models", "capabilities", "health", "documentation", "openapi"):
+    assert {"dashboard", "status", "metrics", "ready", "benchmarks", "ttfa_performance"} <= set(card["links"])
+    for name in set(card["links"]) - {"speech"}:
         assert server.get(card["links"][name]).status == 200
+    assert server.get("/v1/").json == card
+
+
+CHROME = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
+
+
+@pytest.mark.parametrize("accept", [CHROME, "text/html"])
+def test_the_root_sends_a_browser_to_the_dashboard(server: Any, accept: str):
+    reply = server.get("/", accept=accept)
+    assert (reply.status, reply.headers["location"], reply.headers["vary"]) == (307, "dashboard", "Accept")
+    assert server.get("/v1/", accept=accept).status == 200
+
+
+@pytest.mark.parametrize("accept", ["", "*/*", "application/json", "application/json, text/html", "text/plain"])
+def test_the_root_answers_a_program_itself(server: Any, accept: str):
+    assert server.get("/", accept=accept).json["service"] == "firstaudio"
 
 
 def test_the_examples_of_the_schema_are_served(server: Any):
