@@ -63,6 +63,14 @@ def assert_blames(tools: Any, running: Any, stage: str, action: str) -> None:
     assert stage in {each["type"] for each in performance["ttfa_performance"]["recommendations"]}
 
 
+def test_the_window_is_the_one_that_was_asked_for(tools: Any, config: Callable[..., Config]):
+    with tools.run(config()) as running:
+        asked = running.get(f"{PATH}?window_s=3600").json
+        assert (asked["window_s"], asked["observed_s"]) == (3600, None)
+        speak(running)
+        assert 0 <= investigation(tools, running)["observed_s"] < running.get(PATH).json["window_s"] == 86_400
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["phonemize", "model_inference"])
 def test_a_slow_stage_of_the_engine_is_found(tools: Any, config: Callable[..., Config], stage: str):
@@ -153,7 +161,7 @@ def test_a_fast_server_needs_no_advice(tools: Any, config: Callable[..., Config]
 def test_requests_of_a_benchmark_are_not_looked_at(tools: Any, config: Callable[..., Config]):
     with tools.run(config()) as running:
         body = b'{"input": "Hello."}'
-        assert running.request("POST", "/v1/audio/speech", body, x_firstaudio_run="bench_1").status == 200
+        assert running.request("POST", "/v1/audio/speech", body, x_firstaudio_run="selftest").status == 200
         tools.eventually(lambda: running.get("/ttfa-measurements").json["count"] == 1)
         assert running.get(PATH).json["n"] == 0
 

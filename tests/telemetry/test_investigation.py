@@ -48,7 +48,7 @@ def group(found: Investigation, dimension: str, name: str) -> GroupFinding:
 def test_without_measurements_there_is_no_data():
     found = investigate([])
     assert (found.status, found.category, found.n, found.pattern) == ("no_data", "no_data", 0, "nothing was measured")
-    assert (found.miss_rate, found.miss_rate_interval, found.mean_ms, found.window_s) == (None,) * 4
+    assert (found.miss_rate, found.miss_rate_interval, found.mean_ms, found.observed_s) == (None,) * 4
     assert (found.bottleneck, found.grown_stage, found.groups, found.recommendations) == (None, None, [], ())
 
 

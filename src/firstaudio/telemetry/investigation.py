@@ -43,7 +43,7 @@ class Investigation:
         miss_rate: 0..1; None without data.
         miss_rate_interval: Of 95 %, by Wilson.
         mean_ms: Mean TTFA of those with audio.
-        window_s: From the first request to the last.
+        observed_s: From the first request to the last, in seconds; None without any.
         bottleneck: The stage with the largest part of TTFA: of the missed requests where some had audio, else of all.
         grown_stage: The stage that grew most in the missed ones; None where none certainly did, or nothing can be
             compared.
@@ -62,7 +62,7 @@ class Investigation:
     miss_rate: float | None
     miss_rate_interval: tuple[float, float] | None
     mean_ms: float | None
-    window_s: float | None
+    observed_s: float | None
     bottleneck: Stage | None
     grown_stage: Stage | None
     pattern: str
@@ -102,7 +102,7 @@ def investigate(
         miss_rate=len(missed) / len(known) if known else None,
         miss_rate_interval=wilson(len(missed), len(known)) if known else None,
         mean_ms=summary.ttfa.mean,
-        window_s=_window_s(summary),
+        observed_s=_observed_s(summary),
         bottleneck=bottleneck_of(missed) or summary.bottleneck,
         grown_stage=grown_stage(stages),
         pattern=_pattern(len(known), len(missed), groups, stages),
@@ -112,7 +112,7 @@ def investigate(
     )
 
 
-def _window_s(summary: Summary) -> float | None:
+def _observed_s(summary: Summary) -> float | None:
     return None if summary.since is None or summary.until is None else summary.until - summary.since
 
 

@@ -27,4 +27,4 @@ async def show_investigation(
     service = service_of(request)
     found, is_complete = await service.telemetry.investigate(query.window_s)
     plain = await asyncio.to_thread(found.as_dict)
-    return InvestigationReport.model_validate({**plain, "is_complete": is_complete})
+    return InvestigationReport.model_validate({**plain, "window_s": query.window_s, "is_complete": is_complete})

@@ -50,7 +50,8 @@ class InvestigationReport(BaseModel):
     miss_rate: float | None
     miss_rate_interval: tuple[float, float] | None
     mean_ms: float | None
-    window_s: float | None = Field(description="From the first request to the last, in seconds.")
+    window_s: float = Field(description="How far back it was asked to look, in seconds.")
+    observed_s: float | None = Field(description="From the first request found to the last, in seconds; null: none.")
     bottleneck: Stage | None = Field(description="The stage with the largest part of the missed requests' TTFA.")
     grown_stage: Stage | None = Field(description="The stage that grew most in missed requests.")
     pattern: str
