@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from firstaudio.cli import models_shape
 from firstaudio.cli.models import BarListener, PlainListener
+from firstaudio.cli.models_options import progress_bar
 from firstaudio.engines.kokoro import release as release_module
 from firstaudio.engines.kokoro import store as store_module
 from firstaudio.engines.kokoro.store import read_manifest
@@ -365,3 +366,14 @@ def test_where_the_packages_cannot_be_installed_the_next_step_is_said(run, folde
 def test_every_verb_has_help(run):
     for verb in ("list", "pull", "verify", "rm", "build-shape"):
         assert run("models", verb, "--help").exit_code == 0
+
+
+def test_on_a_terminal_single_steps_stay_to_be_read_and_others_move_the_bar(capsys, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress_bar() as progress:
+        progress("the model is cut already", 0, 1)
+        progress("measuring af_heart", 0, 2)
+
+    said = capsys.readouterr().err
+    assert "firstaudio: the model is cut already" in said
+    assert "firstaudio: measuring af_heart" not in said

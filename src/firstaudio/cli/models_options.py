@@ -48,7 +48,10 @@ def say(message: str) -> None:
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """A bar on a terminal, a line for each step elsewhere; on stderr."""
+    """A bar on a terminal, above it a line for what is the only one of its kind; a line for each step elsewhere.
+
+    On stderr.
+    """
     if not sys.stderr.isatty():
         yield lambda what, done, total: say(f"{what} ({done + 1}/{total})")
         return
@@ -57,4 +60,10 @@ def progress_bar() -> Iterator[Progress]:
 
     with Bar(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=1)
-        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+
+        def tell(what: str, done: int, total: int) -> None:
+            if total == 1:  # it stays to be read when the bar is gone
+                bar.console.print(f"firstaudio: {what}", markup=False, highlight=False)
+            bar.update(task, description=what, completed=done, total=total)
+
+        yield tell

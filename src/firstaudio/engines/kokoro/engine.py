@@ -138,9 +138,14 @@ class KokoroEngine:
 
     def _load(self, files: ModelFiles) -> Loaded:
         """The model, and what was chosen for it this time."""
-        loaded = load_model(self._config, files)
+        loaded = load_model(self._config, files, self._tell)
         self._choices = loaded.choices
         return loaded
+
+    def _tell(self, what: str, _done: int, _total: int) -> None:
+        """What loading the model is at; a model that is loaded again later has no start to tell of."""
+        if self._info is None:
+            self._progress = (self._progress[0], what)
 
     @property
     def identity(self) -> str:

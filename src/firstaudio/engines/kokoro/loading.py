@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+Progress = Callable[[str, int, int], None]
+"""What is being done, how many are done, how many there are."""
+
 MEASURED_LENGTH = LENGTHS[1]  # frames of the window by which runtimes are compared: the middle one
 NEVER_OPTIMIZED = "nobody has measured windows and bf16 of this model here: run `firstaudio models optimize`"
 
@@ -70,8 +73,17 @@ class Loaded:
     choices: Choices
 
 
-def load_model(config: Config, files: ModelFiles) -> Loaded:
+def silent(_what: str, _done: int, _total: int) -> None:
+    """A `Progress` that nobody reads."""
+
+
+def load_model(config: Config, files: ModelFiles, progress: Progress = silent) -> Loaded:
     """Load and choose. Takes a second; the first time on a machine, as long as cutting and measuring take.
+
+    Args:
+        config: Section `kokoro`.
+        files: The model.
+        progress: Told of the steps of measuring runtimes, or when they were measured.
 
     Raises:
         ConfigError: A file or a setting is wrong.
@@ -80,7 +92,7 @@ def load_model(config: Config, files: ModelFiles) -> Loaded:
     pieces, problem = cut_or_reason(files)
     if pieces is None:
         return _whole_file(config, files, problem)
-    return _cut_model(config, pieces)
+    return _cut_model(config, pieces, progress)
 
 
 def cut_or_reason(files: ModelFiles) -> tuple[Pieces | None, str]:
@@ -110,7 +122,7 @@ def _whole_file(config: Config, files: ModelFiles, problem: str) -> Loaded:
     return Loaded(model, Choices("whole", f"the model cannot be cut: {problem}", (runtime.name,), cut_problem=problem))
 
 
-def _cut_model(config: Config, pieces: Pieces) -> Loaded:
+def _cut_model(config: Config, pieces: Pieces, progress: Progress) -> Loaded:
     verdict = read_verdict(pieces.folder)
     precision, precision_reason = decide_precision(config.kokoro.precision, verdict)
     decode, decode_reason = decide_decode(config.kokoro.decode, verdict)
@@ -118,7 +130,7 @@ def _cut_model(config: Config, pieces: Pieces) -> Loaded:
     sessions = {name: Exclusive(cpu.load(pieces.path(name))) for name in ("front", "source", "tail")}
     generator = Exclusive(Lazy(partial(cpu.load, pieces.path("generator"))))
     candidates = resolve(config.kokoro.runtimes, precision, num_threads=config.kokoro.num_threads)
-    profile = _profile(config, pieces, candidates)
+    profile = _profile(config, pieces, candidates, progress)
     opened = _open(pieces, _in_use(config, candidates, profile), may_fail="auto" in config.kokoro.runtimes)
     used = {runtime: session for runtime, session in opened.items() if not isinstance(session, EngineError)}
     router = Router(_routed(pieces, used, cpu, profile))
@@ -182,16 +194,27 @@ def _cpu(config: Config) -> Runtime:
     return OrtRuntime("cpu", num_threads=config.kokoro.num_threads)
 
 
-def _profile(config: Config, pieces: Pieces, candidates: Sequence[Runtime]) -> MachineProfile | None:
+def _profile(
+    config: Config, pieces: Pieces, candidates: Sequence[Runtime], progress: Progress
+) -> MachineProfile | None:
     """What is fastest here; None where there is nothing to choose."""
     if len(candidates) < 2:
         return None
     names = [runtime.name for runtime in candidates]
     facts = machine_facts(pieces.path("window"), names, config.kokoro.num_threads)
-    return load_or_measure(pieces.folder, facts, partial(measure_runtimes, pieces, candidates))
+    measured: list[Choice] = []
+
+    def measure() -> Choice:
+        measured.append(measure_runtimes(pieces, candidates, progress))
+        return measured[-1]
+
+    profile = load_or_measure(pieces.folder, facts, measure)
+    if not measured:
+        progress(f"runtimes: nothing has changed since they were measured, {profile.measured_at}", 0, 1)
+    return profile
 
 
-def measure_runtimes(pieces: Pieces, candidates: Sequence[Runtime]) -> Choice:
+def measure_runtimes(pieces: Pieces, candidates: Sequence[Runtime], progress: Progress = silent) -> Choice:
     """Interleaved rounds of one window on every candidate. Raises ConfigError where none is sound."""
     logger.info("measuring what runs a window fastest here: %s", ", ".join(runtime.name for runtime in candidates))
     shapes = window_shapes(MEASURED_LENGTH, pieces.anchors, len(pieces.norms.scale))
@@ -199,7 +222,7 @@ def measure_runtimes(pieces: Pieces, candidates: Sequence[Runtime]) -> Choice:
     inputs = {name: random.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()}
     inputs["affine"] = np.abs(inputs["affine"]) * np.float32(0.1)
     reference = OrtRuntime("cpu").load(pieces.path("window")).run(inputs)
-    figures = compare(candidates, pieces.path("window"), inputs, reference, shapes=shapes)
+    figures = compare(candidates, pieces.path("window"), inputs, reference, shapes=shapes, progress=progress)
     choice = choose(figures, f"a window of {MEASURED_LENGTH * 25 / 1000:g} s")
     if choice is None:
         problems = "; ".join(f"{each.name}: {each.problem}" for each in figures)

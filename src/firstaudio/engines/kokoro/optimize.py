@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,8 +18,8 @@ from firstaudio.config import Config
 from firstaudio.engines.espeak.phonemizer import Phonemizer
 from firstaudio.engines.kokoro.decoder import Decoder, Features
 from firstaudio.engines.kokoro.fidelity import Comparison, Distance, Verdict, distance
-from firstaudio.engines.kokoro.loading import Loaded, cut_or_reason, load_model
-from firstaudio.engines.kokoro.pieces import Pieces
+from firstaudio.engines.kokoro.loading import Loaded, Progress, cut_or_reason, load_model
+from firstaudio.engines.kokoro.pieces import Pieces, cached_pieces
 from firstaudio.engines.kokoro.runtimes.base import Runtime, Session
 from firstaudio.engines.kokoro.runtimes.detect import available, resolve
 from firstaudio.engines.kokoro.runtimes.ort import OrtRuntime
@@ -33,9 +33,6 @@ from firstaudio.engines.kokoro.windows import LENGTHS
 from firstaudio.errors import ConfigError, UnknownVoiceError
 
 Floats = NDArray[np.float32]
-Progress = Callable[[str, int, int], None]
-"""What is being done, how many are done, how many there are."""
-
 MAX_SAMPLED = 6  # voices that judge; the first of each language
 SEED, OTHER_SEED = (1,), (2,)
 
@@ -58,18 +55,11 @@ def optimize(config: Config, files: ModelFiles, voices: Sequence[str], progress:
         progress: Told of each step.
 
     Raises:
-        ConfigError: The model cannot be cut, so there is nothing to choose; or a file or setting is wrong.
+        ConfigError: The model cannot be cut, so there is nothing to choose; what is found could not be kept; or a file
+            or setting is wrong.
         UnknownVoiceError: The file has no such voice.
     """
-    progress("cutting the model", 0, 1)
-    pieces, problem = cut_or_reason(files)
-    if pieces is None:
-        raise ConfigError(f"the model cannot be cut, so it is decoded whole and there is nothing to measure: {problem}")
-    if not pieces.folder.is_relative_to(files.pieces):
-        raise ConfigError(
-            f"{files.pieces} cannot be written, so nothing that is measured could be kept; set model.folder to a "
-            "writable folder"
-        )
+    pieces = _cut(files, progress)
     with ExitStack() as stack:
         tokens = TextToTokens(config.kokoro, Phonemizer(config.espeak))
         stack.callback(tokens.close)
@@ -79,8 +69,39 @@ def optimize(config: Config, files: ModelFiles, voices: Sequence[str], progress:
         bench.measure(chosen, progress)
         verdict = bench.judge(chosen, progress)
     verdict.save(pieces.folder)
-    progress("measuring runtimes", 0, 1)
-    return Outcome(verdict, load_model(_unprejudiced(config), files))
+    return Outcome(verdict, load_model(_unprejudiced(config), files, progress))
+
+
+def _cut(files: ModelFiles, progress: Progress) -> Pieces:
+    """The pieces, in a folder that can be written. Raises ConfigError, before anything slow where it can be known."""
+    _require_writable(files.pieces)
+    found = cached_pieces(files.model, files.pieces)
+    if found is not None:
+        _require_writable(found.folder)
+        progress("the model is cut already", 0, 1)
+        return found
+    progress("cutting the model", 0, 1)
+    pieces, problem = cut_or_reason(files)
+    if pieces is None:
+        raise ConfigError(f"the model cannot be cut, so it is decoded whole and there is nothing to measure: {problem}")
+    if not pieces.folder.is_relative_to(files.pieces):
+        raise _not_kept(files.pieces)
+    return pieces
+
+
+def _require_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _not_kept(folder) from error
+
+
+def _not_kept(folder: Path) -> ConfigError:
+    return ConfigError(
+        f"{folder} cannot be written, so nothing that is measured could be kept; set model.folder to a writable folder"
+    )
 
 
 def _unprejudiced(config: Config) -> Config:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ def compare(
     min_snr_db: float = MIN_SNR_DB,
     seed: int = 0,
     clock: Clock = now_ns,
+    progress: Callable[[str, int, int], object] = lambda *_: None,
 ) -> list[Figures]:
     """Measure one step on every candidate.
 
@@ -52,6 +53,7 @@ def compare(
         min_snr_db: How close an output must be to the reference.
         seed: Of the order.
         clock: For tests.
+        progress: Told what is being done, how much is done, how much there is to do.
 
     Returns:
         One for each candidate, in their order.
@@ -59,10 +61,16 @@ def compare(
     if rounds < MIN_ROUNDS:
         raise ValueError(f"a comparison needs at least {MIN_ROUNDS} rounds, not {rounds}")
     step = _Step(inputs, reference, min_snr_db, clock)
-    trials = [_load(runtime, graph, shapes, clock) for runtime in candidates]
-    for trial in trials:
+    num_steps = 2 * len(candidates) + 1
+    trials: list[_Trial] = []
+    for index, runtime in enumerate(candidates):
+        progress(f"measuring runtimes: loading {runtime.name}", index, num_steps)
+        trials.append(_load(runtime, graph, shapes, clock))
+    for index, trial in enumerate(trials, len(candidates)):
+        progress(f"measuring runtimes: warming {trial.name}", index, num_steps)
         for _ in range(NUM_WARM_UP):
             trial.run(step, is_timed=False)
+    progress(f"measuring runtimes: {rounds} rounds of all", num_steps - 1, num_steps)
     order = random.Random(seed)
     for _ in range(rounds):
         for trial in order.sample(trials, len(trials)):

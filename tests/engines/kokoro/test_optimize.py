@@ -1,0 +1,67 @@
+"""What `models optimize` tells on the way, and what it refuses before it begins."""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from firstaudio.config import Config, KokoroConfig
+from firstaudio.engines.kokoro import loading, optimize
+from firstaudio.engines.kokoro.runtimes.figures import MIN_ROUNDS
+from firstaudio.engines.kokoro.runtimes.measure import compare
+from firstaudio.engines.kokoro.runtimes.ort import OrtRuntime
+from firstaudio.engines.kokoro.store import ModelFiles
+from firstaudio.errors import ConfigError
+
+CONFIG = Config(kokoro=KokoroConfig(runtimes=("onnxruntime-cpu", "other"), num_threads=1, g2p="espeak"))
+
+
+@pytest.fixture
+def files(kokoro: Any, tools: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelFiles:
+    """The small model, cut already, on a machine with two runtimes."""
+    shutil.copytree(kokoro.files.pieces, tmp_path / "pieces")
+    two = [OrtRuntime("cpu", num_threads=1), OrtRuntime("cpu", num_threads=1)]
+    two[1].name = "other"
+    monkeypatch.setattr(loading, "compare", partial(compare, rounds=MIN_ROUNDS))
+    monkeypatch.setattr(loading, "resolve", lambda *_given, **_more: two)
+    monkeypatch.setattr(optimize, "_bf16", lambda _: None)
+    return ModelFiles(tools.MODEL, tools.VOICES, "own", tmp_path)
+
+
+def steps_of(files: ModelFiles) -> list[str]:
+    said: list[str] = []
+    optimize.optimize(CONFIG, files, ["af_heart"], lambda what, _done, _total: said.append(what))
+    return said
+
+
+def test_each_runtime_is_told_and_a_second_run_says_what_it_uses_again(files: ModelFiles):
+    first, second = steps_of(files), steps_of(files)
+
+    assert first == [
+        "the model is cut already",
+        "measuring af_heart",
+        "judging af_heart",
+        "measuring runtimes: loading onnxruntime-cpu",
+        "measuring runtimes: loading other",
+        "measuring runtimes: warming onnxruntime-cpu",
+        "measuring runtimes: warming other",
+        f"measuring runtimes: {MIN_ROUNDS} rounds of all",
+    ]
+    assert second[:3] == first[:3]
+    assert len(second) == 4
+    assert second[3].startswith("runtimes: nothing has changed since they were measured, 20")
+
+
+def test_what_could_not_be_kept_is_not_measured(files: ModelFiles, tmp_path: Path):
+    (tmp_path / "file").write_bytes(b"")
+    nowhere = ModelFiles(files.model, files.voices, "own", tmp_path / "file")
+    said: list[Any] = []
+
+    with pytest.raises(ConfigError, match="pieces cannot be written, so nothing that is measured could be kept"):
+        optimize.optimize(CONFIG, nowhere, ["af_heart"], lambda *step: said.append(step))
+    assert said == []
