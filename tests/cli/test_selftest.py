@@ -50,6 +50,7 @@ QUICK = {
     "target_ms": 800.0,
     "category": "excellent",
     "bottleneck": "model_inference",
+    "warmth": "warm",
     "stages_ms": {"model_inference": 200.0},
     "provider_used": "synthetic",
     "recommendation": "✅ Excellent TTFA performance",
@@ -242,6 +243,7 @@ def test_without_a_benchmark_none_is_run(run, told, at_once):
     ("changes", "exit_code", "line"),
     [
         (changed("/benchmarks/ttfa/quick", target_met=False), 99, "missed: TTFA, measured by the server"),
+        (changed("/benchmarks/ttfa/quick", warmth="cached"), 0, "not checked: TTFA, measured by the server"),
         (
             changed("/ttfa-performance/investigation", category="CRITICAL", num_missed=9, pattern="all long"),
             99,

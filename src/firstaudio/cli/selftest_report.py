@@ -38,6 +38,7 @@ def _measured(found: Findings) -> Iterator[str]:
         yield "  not measured"
         return
     yield f"  TTFA: {quick['ttfa_ms']:.1f} ms"
+    yield f"  Warmth: {quick['warmth']}"
     yield f"  Target Met: {_yes(quick['target_met'])} ({quick['target_ms']:g} ms)"
     yield f"  Category: {quick['category']}"
     yield f"  Bottleneck: {_bottleneck(quick)}"

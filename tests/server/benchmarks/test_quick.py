@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -31,9 +32,54 @@ def test_it_says_what_the_utterance_took(server: Any):
     assert found["contended"] is False
 
 
-@pytest.mark.parametrize("query", ["", "?text=", "?text=%20%0a"])
-def test_without_a_text_it_speaks_one_of_its_own(server: Any, query: str):
-    assert server.request("POST", f"/benchmarks/ttfa/quick{query}").json["text_length"] == len(DEFAULT_TEXT)
+def ask(server: Any, body: Any, query: str = "") -> Any:
+    data = json.dumps(body).encode()
+    return server.request("POST", f"/benchmarks/ttfa/quick{query}", data, content_type="application/json")
+
+
+def test_without_a_text_it_speaks_one_of_its_own(server: Any):
+    assert server.request("POST", "/benchmarks/ttfa/quick").json["text_length"] == len(DEFAULT_TEXT)
+    assert ask(server, {}).json["text_length"] == len(DEFAULT_TEXT)
+
+
+def test_a_body_says_what_to_speak_as_the_query_does(server: Any):
+    found = ask(server, {"text": "Hello world!", "voice": "alloy"}).json
+
+    assert (found["text_length"], found["voice"]) == (len("Hello world!"), "alloy")
+    assert ask(server, {"text": "Hello world!"}, "?voice=alloy").json["voice"] == "alloy"
+
+
+@pytest.mark.parametrize(
+    ("body", "query", "param"),
+    [
+        ({"text": ""}, "", "text"),
+        ({"text": 3}, "", "text"),
+        ({"voice": "nobody"}, "", "voice"),
+        ({"voice": ""}, "", "voice"),
+        ({"input": "Hello."}, "", "input"),
+        ({"text": "Hello."}, "?text=Hello.", "text"),
+        (["Hello."], "", None),
+    ],
+)
+def test_a_body_is_never_ignored(server: Any, body: Any, query: str, param: str | None):
+    reply = ask(server, body, query)
+
+    assert (reply.status, reply.error["param"]) == (400, param)
+
+
+def test_a_form_is_refused(server: Any):
+    assert server.request("POST", "/benchmarks/ttfa/quick", b"text=a", content_type="text/plain").status == 415
+
+
+def test_it_is_never_an_answer_of_the_cache(server: Any):
+    said = "What was said before."
+    before = server.get("/status").json["tts_processing"]["cache"]
+    server.request("POST", "/benchmarks/ttfa/quick", json.dumps({"text": "Nobody keeps this."}).encode())
+    assert server.get("/status").json["tts_processing"]["cache"] == before
+
+    server.speak(input=said)
+    server.speak(input=said)
+    assert ask(server, {"text": said}).json["warmth"] == "warm"
 
 
 def test_it_is_a_benchmark_s_and_no_client_s_measurement(server: Any):
@@ -49,6 +95,9 @@ def test_it_is_a_benchmark_s_and_no_client_s_measurement(server: Any):
     ("query", "status", "param"),
     [
         ("text=...", 400, None),
+        ("text=", 400, "text"),
+        ("text=%20%0a", 400, "text"),
+        ("voice=", 400, "voice"),
         ("text=Hello&voice=nobody", 400, "voice"),
         ("txt=Hello", 400, "txt"),
         ("text=" + "x" * 50_001, 400, "text"),

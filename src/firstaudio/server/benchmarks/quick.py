@@ -46,7 +46,7 @@ class QuickResult:
 async def measure_once(
     synthesizer: Synthesizer, witness: Witness, text: str, voice: str | None, receive: Receive, ended_at: float = 0.0
 ) -> QuickResult:
-    """Speak a text to nobody and say what it took.
+    """Speak a text to nobody and say what it took; all of it is made anew.
 
     Args:
         synthesizer: Who speaks.
@@ -63,7 +63,7 @@ async def measure_once(
     trace = Trace(request_id=f"quick_{uuid4().hex[:12]}", origin="benchmark", format=FORMAT, delivery="audio")
     trace.run = trace.request_id
     with witness.watch(trace.run) as watch:
-        utterance = Utterance(text, voice=voice, request_id=trace.request_id)
+        utterance = Utterance(text, voice=voice, fresh=True, request_id=trace.request_id)
         stream = synthesizer.stream(utterance, trace, partial(output_rate, FORMAT))
         try:
             encoder = make_encoder(FORMAT, stream.sample_rate)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.responses import HTMLResponse
 
 from firstaudio.errors import ConfigError, RequestError, TextTooLongError
@@ -22,6 +22,7 @@ from firstaudio.server.schemas.benchmarks import (
     BenchmarkState,
     BenchmarkStatus,
     QuickQuery,
+    QuickRequest,
     QuickTtfa,
     ReportQuery,
     RunCard,
@@ -39,12 +40,16 @@ from firstaudio.telemetry.runs.records import BENCHMARK_TYPES, RunRecord, RunReq
 router = APIRouter(prefix="/benchmarks", tags=["benchmarks"])
 
 MAX_FIELD_CHARS = 64
+Model = TypeVar("Model", bound=BaseModel)
 STATUS_ENDPOINT, RESULTS_ENDPOINT = "/benchmarks/status", "/benchmarks/results"
 _BODY = {
     "requestBody": {
         "required": False,
         "content": {"application/json": {"schema": BenchmarkRequest.model_json_schema()}},
     }
+}
+_QUICK_BODY = {
+    "requestBody": {"required": False, "content": {"application/json": {"schema": QuickRequest.model_json_schema()}}}
 }
 _HTML: dict[int | str, dict[str, Any]] = {200: {"content": {"text/html": {"schema": {"type": "string"}}}}}
 
@@ -142,21 +147,23 @@ async def show_results_of(request: Request, response: Response, run_id: str) -> 
     return await _results(service_of(request), run_id)
 
 
-@router.post("/ttfa/quick", summary="Measure one utterance", responses=problems(400, 401, 404, 413, 429, 500, 503))
+@router.post(
+    "/ttfa/quick",
+    summary="Measure one utterance",
+    openapi_extra=_QUICK_BODY,
+    responses=problems(400, 401, 404, 408, 413, 415, 429, 500, 503),
+)
 async def measure_quickly(request: Request, response: Response, query: Annotated[QuickQuery, Query()]) -> QuickTtfa:
     """Speak one text to nobody and say what that took; all of it is spoken, for its RTF.
 
-    The way is a client's, without the network. It is one utterance: to know what clients get, ask /ttfa-performance or
-    run a benchmark.
+    The way is a client's, without the network and without the cache. It is one utterance: to know what clients get, ask
+    /ttfa-performance or run a benchmark.
     """
     service = service_of(request)
     response.headers["Cache-Control"] = "no-store"
     service.require_ready()
-    text = query.text if query.text and query.text.strip() else DEFAULT_TEXT
-    _check_length("text", text, service)
-    result = await measure_once(
-        service.synthesizer, service.benchmarks.witness, text, query.voice or None, request.receive
-    )
+    text, voice = await _quick_wish(request, query)
+    result = await measure_once(service.synthesizer, service.benchmarks.witness, text, voice, request.receive)
     found, target_ms = result.measurement, service.config.telemetry.ttfa_target_ms
     assert found.ttfa_ms is not None
     name = category(found.ttfa_ms)
@@ -184,28 +191,42 @@ async def measure_quickly(request: Request, response: Response, query: Annotated
 
 async def _wish(request: Request) -> RunRequest:
     """What the body asks for; nothing asks for the defaults."""
-    service = service_of(request)
-    is_empty = request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers
-    body = b"" if is_empty else await read_body(request, service.config.server)
-    try:
-        wish = BenchmarkRequest.model_validate_json(body) if body.strip() else BenchmarkRequest()
-    except ValidationError as error:
-        raise _refusal(error) from None
+    wish = await _read(request, BenchmarkRequest, '{"benchmark_type": "ttfa"}')
     _check_variety(wish)
     if wish.custom_text is not None:
-        if not wish.custom_text.strip():
-            raise RequestError("custom_text holds nothing to speak; send a text or leave it out", param="custom_text")
-        _check_length("custom_text", wish.custom_text, service)
+        _check_text("custom_text", wish.custom_text, service_of(request))
     return RunRequest(**wish.model_dump())
 
 
-def _refusal(error: ValidationError) -> RequestError:
+async def _quick_wish(request: Request, query: QuickQuery) -> tuple[str, str | None]:
+    """The text and the voice, of the query or of the body; a field that is in both is refused."""
+    body = await _read(request, QuickRequest, '{"text": "Hello."}')
+    for field in sorted(query.model_fields_set & body.model_fields_set):
+        raise RequestError(f"{field} is in the query and in the body; send it once", param=field)
+    text, voice = (query.text if body.text is None else body.text), query.voice or body.voice
+    if text is None:
+        return DEFAULT_TEXT, voice
+    _check_text("text", text, service_of(request))
+    return text, voice
+
+
+async def _read(request: Request, model: type[Model], example: str) -> Model:
+    """The body as a model; one that is left out has its defaults."""
+    is_empty = request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers
+    body = b"" if is_empty else await read_body(request, service_of(request).config.server)
+    try:
+        return model.model_validate_json(body) if body.strip() else model()
+    except ValidationError as error:
+        raise _refusal(error, model, example) from None
+
+
+def _refusal(error: ValidationError, model: type[BaseModel], example: str) -> RequestError:
     first = error.errors(include_url=False, include_context=False)[0]
     if not first["loc"]:
-        return RequestError('the body must be a JSON object such as {"benchmark_type": "ttfa"}, or be left out')
+        return RequestError(f"the body must be a JSON object such as {example}, or be left out")
     field = str(first["loc"][0])[:MAX_FIELD_CHARS]
     if first["type"] == "extra_forbidden":
-        known = ", ".join(BenchmarkRequest.model_fields)
+        known = ", ".join(model.model_fields)
         return RequestError(f"unknown field {field!r}; leave it out. Known fields: {known}", param=field)
     return RequestError(f"{field}: {first['msg']}", param=field)
 
@@ -221,7 +242,9 @@ def _check_variety(wish: BenchmarkRequest) -> None:
             )
 
 
-def _check_length(field: str, text: str, service: Service) -> None:
+def _check_text(field: str, text: str, service: Service) -> None:
+    if not text.strip():
+        raise RequestError(f"{field} holds nothing to speak; send a text or leave it out", param=field)
     limit = service.config.server.max_input_chars
     if len(text) > limit:
         raise TextTooLongError(f"{field} has {len(text)} characters and may have {limit}; shorten it", param=field)

@@ -57,8 +57,14 @@ class QuickQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    text: str | None = Field(None, description="Empty or left out: a sentence of the server's own.")
-    voice: str | None = Field(None, max_length=128, description="Left out: the default voice.")
+    text: str | None = Field(None, description="Left out: a sentence of the server's own.")
+    voice: str | None = Field(None, min_length=1, max_length=128, description="Left out: the default voice.")
+
+
+class QuickRequest(QuickQuery):
+    """The same as a body, for texts that are too long for a URL."""
+
+    model_config = ConfigDict(strict=True)
 
 
 class RunStarted(BaseModel):
@@ -217,7 +223,7 @@ class QuickTtfa(BaseModel):
     ttgp_ms: float | None = Field(description='Until the earliest press of "play" that never stalls.')
     rtf: float | None
     audio_s: float
-    warmth: Warmth = Field(description="cached: the beginning was not synthesised for this answer.")
+    warmth: Warmth = Field(description="warm or cold: all audio is made for this answer, none is taken from the cache.")
     contended: bool = Field(description="Whether others were served meanwhile.")
     engine: str
     voice: str
