@@ -1,6 +1,7 @@
 """`/benchmarks/optimization/*` over HTTP, with real requests behind every figure."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -143,8 +144,6 @@ def test_where_nothing_better_is_known_trigger_says_so(run):
 def test_a_tuner_that_is_off_says_so(tools, tmp_path, settings):
     made = config(tmp_path, **settings) if settings else config(tmp_path)
     if not settings:
-        from dataclasses import replace
-
         made = replace(made, tuner=TunerConfig(enabled=False))
     with tools.run(made) as server:
         server.speak()
@@ -156,17 +155,53 @@ def test_a_tuner_that_is_off_says_so(tools, tmp_path, settings):
 
 def test_reset_ends_the_experiment_and_says_what_changed(run):
     with run() as server:
-        assert post(server, RESET).json == {"message": "every setting is as configured", "decision": None}
-        post(server, TRIGGER, {"setting": "streaming.min_chunk_size_ms", "value": 20})
-        post(server, RESET)
+        nothing = {"ended": None, "restored": [], "decision": None}
+        assert post(server, RESET).json == {
+            "message": "no experiment ran; every setting is as configured",
+            **nothing,
+        }
+        begun = post(server, TRIGGER, {"setting": "streaming.min_chunk_size_ms", "value": 20}).json["experiment"]["id"]
+        assert post(server, RESET).json == {
+            "message": f"ended experiment {begun}; every setting is as configured",
+            **nothing,
+            "ended": begun,
+        }
         told = server.get(STATUS).json
         assert told["experiments"] == []
         assert [decision["action"] for decision in told["decisions"]] == ["abandoned"]
 
 
-def test_with_keys_on_nobody_else_may_look_or_act(tools, tmp_path):
-    from dataclasses import replace
+def test_reset_names_what_it_restored(run):
+    with run() as server:
+        synthesizer = server.service.synthesizer
+        synthesizer.streaming = replace(synthesizer.streaming, min_chunk_size_ms=20)
+        answer = post(server, RESET).json
+        assert answer["restored"] == [{"setting": "streaming.min_chunk_size_ms", "configured": 50, "value": 20}]
+        assert answer["decision"]["action"] == "reset"
+        assert "streaming.min_chunk_size_ms = 50" in answer["message"]
+        assert server.get(STATUS).json["changed"] == []
 
+
+@pytest.mark.parametrize(
+    ("setting", "value", "sentence"),
+    [
+        ("streaming.min_chunk_size_ms", "a", "streaming.min_chunk_size_ms takes a whole number, and got a string"),
+        ("streaming.min_chunk_size_ms", 20.5, "streaming.min_chunk_size_ms takes a whole number, and got a fraction"),
+        (
+            "streaming.min_chunk_size_ms",
+            True,
+            "streaming.min_chunk_size_ms takes a whole number, and got a boolean",
+        ),
+        ("streaming.first_segment_s", [1], "streaming.first_segment_s takes a number, and got a list"),
+        ("streaming.fast_path_enabled", 1, "streaming.fast_path_enabled takes true or false, and got a whole number"),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_told_what_the_setting_takes(run, setting, value, sentence):
+    with run() as server:
+        assert post(server, TRIGGER, {"setting": setting, "value": value}).error["message"] == sentence
+
+
+def test_with_keys_on_nobody_else_may_look_or_act(tools, tmp_path):
     from firstaudio.config import ServerConfig
 
     with tools.run(replace(config(tmp_path), server=ServerConfig(api_keys=("secret",)))) as server:

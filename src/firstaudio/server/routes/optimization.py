@@ -96,10 +96,17 @@ async def trigger_optimization(
 @router.post("/reset", summary="Go back to the configured settings", responses=problems(401))
 async def reset_optimization(request: Request) -> ResetAnswer:
     """Undo whatever experiments have changed, and end the one that runs."""
-    decision = await service_of(request).telemetry.tuner.reset()
-    if decision is None:
-        return ResetAnswer(message="every setting is as configured", decision=None)
-    return ResetAnswer(message=decision.sentence, decision=DecisionEntry.model_validate(asdict(decision)))
+    tuner = service_of(request).telemetry.tuner
+    before = tuner.status()  # nothing comes between: there is no await
+    decision = await tuner.reset()
+    ended = None if before.experiment is None else before.experiment.id
+    settings = "every setting is as configured" if decision is None else decision.sentence
+    return ResetAnswer(
+        message=f"no experiment ran; {settings}" if ended is None else f"ended experiment {ended}; {settings}",
+        ended=ended,
+        restored=as_dict(before)["changed"],
+        decision=None if decision is None else DecisionEntry.model_validate(asdict(decision)),
+    )
 
 
 def _stats(summary: Summary) -> PerformanceStats:

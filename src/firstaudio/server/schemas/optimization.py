@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from firstaudio.server.schemas.performance import RecommendationEntry
 
 Value = bool | int | float
+# Of whatever type it is sent, the setting itself says what it takes: the union would only name its last member.
+AnyValue = Annotated[
+    Any, WithJsonSchema({"anyOf": [{"type": kind} for kind in ("boolean", "integer", "number", "null")]})
+]
 
 
 class StreamingSettings(BaseModel):
@@ -141,7 +145,7 @@ class TriggerRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     setting: str | None = Field(None, description="As in the configuration, such as streaming.min_chunk_size_ms.")
-    value: Value | None = Field(None, description="The present value compares it with itself.")
+    value: AnyValue = Field(None, description="The present value compares it with itself; null: the tuner chooses.")
 
 
 class TriggerAnswer(BaseModel):
@@ -156,4 +160,6 @@ class ResetAnswer(BaseModel):
     """Settings are as configured."""
 
     message: str
-    decision: DecisionEntry | None = Field(description="null: nothing was different.")
+    ended: str | None = Field(description="The experiment that ran and was ended; null: none ran.")
+    restored: list[ChangedEntry] = Field(description="Settings that were not as configured, and stand so again.")
+    decision: DecisionEntry | None = Field(description="null: no setting was different.")

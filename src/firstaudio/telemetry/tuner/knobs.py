@@ -8,17 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from firstaudio.config import StreamingConfig
 from firstaudio.errors import ConfigError, RequestError
 from firstaudio.trace import Stage
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Metric = Literal["ttfa_ms", "ttgp_ms", "rtf"]
 Unit = Literal["utterance", "window"]
 Value = bool | int | float
 
 SECTION = "streaming"
+KINDS: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number"}
+JSON_KINDS: dict[type, str] = {
+    bool: "a boolean",
+    int: "a whole number",
+    float: "a fraction",
+    str: "a string",
+    list: "a list",
+    dict: "an object",
+}
 STEP = 4  # the largest factor by which one experiment moves a value
 SHORTEST_FIRST_S = 0.6  # voices lose their prosody below
 SHORTEST_CHUNK_MS = 20  # below, a packet costs more than it brings
@@ -81,9 +93,15 @@ class Knob:
             valid: Value = TypeAdapter(_annotation(self.field)).validate_python(value, strict=True)
             return valid, self.turned(streaming, valid)
         except ValidationError as error:
-            raise RequestError(f"{self.setting}: {error.errors()[0]['msg']}", param="value") from None
+            raise RequestError(self._refusal(streaming, error.errors()[0]), param="value") from None
         except ConfigError as error:
             raise RequestError(error.message, param="value") from None
+
+    def _refusal(self, streaming: StreamingConfig, problem: ErrorDetails) -> str:
+        if not problem["type"].endswith(("_type", "_from_float")):
+            return f"{self.setting}: {problem['msg']}"  # one out of bounds; it names them
+        takes, given = KINDS[type(self.value(streaming))], JSON_KINDS.get(type(problem["input"]), "something else")
+        return f"{self.setting} takes {takes}, and got {given}"
 
     def _is_possible(self, streaming: StreamingConfig, value: Value) -> bool:
         try:
