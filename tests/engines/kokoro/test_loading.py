@@ -257,15 +257,18 @@ def test_a_model_of_another_kind_is_refused(files: ModelFiles, tools: SimpleName
 
 
 @pytest.mark.parametrize("harm", ["empty", "truncated", "text", "zeros"])
-def test_a_file_that_is_no_model_is_refused_with_the_next_step(files: ModelFiles, tools: SimpleNamespace, harm: str):
+def test_a_file_that_is_no_model_is_refused_with_the_next_step_and_nothing_else_is_said(
+    files: ModelFiles, tools: SimpleNamespace, caplog: pytest.LogCaptureFixture, harm: str
+):
     content = {
         "empty": b"",
         "truncated": tools.MODEL.read_bytes()[:500_000],
         "text": b"this is a text\n" * 1000,
         "zeros": bytes(10_000),
     }
-    with pytest.raises(ConfigError, match=r"given\.onnx.*firstaudio models pull kokoro"):
+    with pytest.raises(ConfigError, match=r"given\.onnx.*; copy or download it again; one that was pulled "):
         load_model(config(), of_bytes(files, content[harm]))
+    assert caplog.text == ""
 
 
 def test_without_the_package_of_graphs_the_extra_is_named(files: ModelFiles, monkeypatch: pytest.MonkeyPatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -65,3 +66,13 @@ def test_what_could_not_be_kept_is_not_measured(files: ModelFiles, tmp_path: Pat
     with pytest.raises(ConfigError, match="pieces cannot be written, so nothing that is measured could be kept"):
         optimize.optimize(CONFIG, nowhere, ["af_heart"], lambda *step: said.append(step))
     assert said == []
+
+
+def test_a_file_that_is_no_model_is_not_said_to_be_decoded_whole(files: ModelFiles, tmp_path: Path):
+    broken = tmp_path / "mine.onnx"
+    broken.write_bytes(files.model.read_bytes()[:500_000])
+
+    with pytest.raises(
+        ConfigError, match=r"mine\.onnx is no ONNX file or a truncated one .*; copy or download it again"
+    ):
+        optimize.optimize(CONFIG, replace(files, model=broken), ["af_heart"], lambda *_: None)

@@ -96,12 +96,11 @@ def load_model(config: Config, files: ModelFiles, progress: Progress = silent) -
 
 
 def cut_or_reason(files: ModelFiles) -> tuple[Pieces | None, str]:
-    """The pieces of a model, or why it cannot be cut. Raises ConfigError for a file that is no model at all."""
+    """The pieces of a model, or why it cannot be cut. Raises ConfigError for a file that cannot be read."""
     anchor_error = _anchor_error()
     try:
         return pieces_of(files.model, files.pieces), ""
     except anchor_error as error:
-        logger.warning("the model is decoded clause by clause, because it cannot be cut: %s", error)
         return None, str(error)
 
 
@@ -117,7 +116,8 @@ def _whole_file(config: Config, files: ModelFiles, problem: str) -> Loaded:
     if config.kokoro.decode == "windowed":
         raise ConfigError(f"kokoro.decode is windowed, but the model cannot be cut: {problem}; set it to auto")
     runtime = _cpu(config)
-    session = runtime.load(files.model)
+    session = runtime.load(files.model)  # raises where the file is no model at all, which is then all that is said
+    logger.warning("the model is decoded clause by clause, because it cannot be cut: %s", problem)
     model = WholeModel(Exclusive(session), read_dialect(session), runtime.name)
     return Loaded(model, Choices("whole", f"the model cannot be cut: {problem}", (runtime.name,), cut_problem=problem))
 

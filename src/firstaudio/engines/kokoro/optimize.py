@@ -83,6 +83,7 @@ def _cut(files: ModelFiles, progress: Progress) -> Pieces:
     progress("cutting the model", 0, 1)
     pieces, problem = cut_or_reason(files)
     if pieces is None:
+        OrtRuntime("cpu").load(files.model)  # raises where the file is no model at all
         raise ConfigError(f"the model cannot be cut, so it is decoded whole and there is nothing to measure: {problem}")
     if not pieces.folder.is_relative_to(files.pieces):
         raise _not_kept(files.pieces)

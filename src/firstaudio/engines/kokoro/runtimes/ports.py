@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from firstaudio.engines.kokoro.runtimes.base import Port
 from firstaudio.errors import ConfigError, EngineError
 
-FETCH_AGAIN = "fetch it again with: firstaudio models pull kokoro"
+FETCH_AGAIN = "copy or download it again; one that was pulled comes anew with: firstaudio models pull kokoro"
 
 
 def check_file(model: Path) -> None:
