@@ -346,15 +346,28 @@ def test_success_is_told_before_the_rest():
     assert found == ["success", "queue"]
 
 
+SLOW_PATH = Config(streaming=StreamingConfig(fast_path_enabled=False), engine=EngineConfig())
+
+
 def test_a_fast_path_that_few_took_is_told_only_where_there_were_requests():
-    assert optimization(*[request()] * 20, num_fast_path=9) == ["fast_path"]
-    assert optimization(*[request()] * 20, num_fast_path=10) == []
-    assert optimization(*[request()] * 9, num_fast_path=0) == []
+    assert optimization(*[request()] * 20, num_fast_path=9, config=SLOW_PATH) == ["fast_path"]
+    assert optimization(*[request()] * 20, num_fast_path=10, config=SLOW_PATH) == []
+    assert optimization(*[request()] * 9, num_fast_path=0, config=SLOW_PATH) == []
+
+
+def test_a_fast_path_that_is_on_needs_no_advice():
+    assert optimization(*[request()] * 20, num_fast_path=9) == []
+
+
+def test_refused_requests_take_no_path():
+    refused = [request(outcome="refused")] * 3
+    assert optimization(*[request()] * 9, *refused, num_fast_path=9, config=SLOW_PATH) == []
+    (told,) = advise_optimization(summary_of(*[request()] * 12, *refused), 9, Context(SLOW_PATH))
+    assert (told.message, told.evidence["n"]) == ("only 9 of 12 spoken requests took the fast path", 12)
 
 
 def test_a_fast_path_that_is_off_is_to_be_turned_on():
-    config = Config(streaming=StreamingConfig(fast_path_enabled=False), engine=EngineConfig())
-    (told,) = advise_optimization(summary_of(*[request()] * 20), 0, Context(config))
+    (told,) = advise_optimization(summary_of(*[request()] * 20), 0, Context(SLOW_PATH))
     assert told.setting == Setting("streaming.fast_path_enabled", True)
 
 

@@ -62,19 +62,25 @@ def _optimization_rules(summary: Summary, num_fast_path: int, context: Context) 
         )
     if success.value is not None and success.value < MIN_OPTIMIZED_SUCCESS and success.n >= MIN_REQUESTS:
         yield failing(summary)
-    if num_fast_path < MIN_FAST_PATH_REQUESTS <= summary.num_requests:
-        yield _too_few_on_the_fast_path(summary, num_fast_path, context)
-
-
-def _too_few_on_the_fast_path(summary: Summary, num_fast_path: int, context: Context) -> Recommendation:
     is_on = context.config.streaming.fast_path_enabled
+    if not is_on and num_fast_path < MIN_FAST_PATH_REQUESTS <= _num_spoken(summary):
+        yield _too_few_on_the_fast_path(summary, num_fast_path)
+
+
+def _num_spoken(summary: Summary) -> int:
+    """Requests that got as far as an engine: a refused one takes no path."""
+    return summary.num_requests - summary.outcomes.get("refused", 0)
+
+
+def _too_few_on_the_fast_path(summary: Summary, num_fast_path: int) -> Recommendation:
+    num_spoken = _num_spoken(summary)
     key = "streaming.fast_path_enabled"
     return Recommendation(
         "fast_path",
         "info",
-        f"only {num_fast_path} of {summary.num_requests} requests took the fast path",
-        "let more requests come: it is on" if is_on else f"set {key} to true: answers begin with a short segment",
-        {"num_fast_path": num_fast_path, **evidence(summary, summary.num_requests)},
+        f"only {num_fast_path} of {num_spoken} spoken requests took the fast path",
+        f"set {key} to true: answers begin with a short segment",
+        {"num_fast_path": num_fast_path, **evidence(summary, num_spoken)},
         Gain(None, "too few requests took the fast path to compare them with the others"),
-        setting=None if is_on else Setting(key, True),
+        setting=Setting(key, True),
     )
