@@ -163,7 +163,7 @@ class SpeechStream:
 
     def broken(self, error: FirstaudioError) -> None:
         """What was said cannot be handed over; for a stream that was held."""
-        self._end("failed", error.message)
+        self._end("failed", _noted(error))
 
     def switch(self, chunks: ScheduledStream, casting: Casting) -> None:
         """Go on with another engine; nothing has been heard of the one before."""
@@ -561,7 +561,7 @@ class Synthesizer:
             casting = cast(stream.asked, self._roster, self._config, stream.failed)
             chunks = self._open(casting, stream.streaming, stream.trace, stream.sample_rate, now_ns())
         except RequestError as error:
-            logger.warning("request %s: nobody can stand in: %s", stream.trace.request_id, error.message)
+            logger.warning("request %s: nobody can stand in: %s", stream.trace.request_id, _noted(error))
             return False
         logger.warning("request %s: %s speaks for %s", stream.trace.request_id, casting.entry.name, stream.engine)
         stream.switch(chunks, casting)
