@@ -20,7 +20,7 @@ from firstaudio.telemetry.runs.memory import ScheduleMemory, write_memory
 from firstaudio.telemetry.runs.records import RunRecord, RunRequest, RunSummary
 from firstaudio.telemetry.runs.trend import judge
 
-SUMMARY = RunSummary("VALID", (), True, 36, 36, 100.0, 0.1, 1, "m", "w", {"firstaudio": "0.1.0"})
+SUMMARY = RunSummary("VALID", (), True, 36, 36, 100.0, 0.1, "m", "w", {"firstaudio": "0.1.0"})
 CARD = {
     "id": "bench_1",
     "benchmark_type": "ttfa",
@@ -210,6 +210,23 @@ def test_run_where_it_is_refused_is_exit_code_1(
     result = run("schedule", "run", "--url", fake.url)
 
     assert (result.exit_code, part in result.stderr) == (1, True)
+
+
+def test_run_without_the_key_is_exit_code_2_and_says_where_it_goes(run: Any, state: Path, fake: Fake):
+    fake.refusal = (401, b'{"error": {"message": "this server asks for an API key"}}')
+    result = run("schedule", "run", "--url", fake.url)
+
+    assert result.exit_code == 2
+    assert "this server asks for an API key; give its key with --token or in FIRSTAUDIO_BENCH_TOKEN" in result.stderr
+
+
+def test_run_sends_the_key_of_the_flag_before_all_others(
+    run: Any, state: Path, fake: Fake, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FIRSTAUDIO_BENCH_TOKEN", "of-the-shell")
+    run("schedule", "run", "--url", fake.url, "--token", "of-the-flag")
+
+    assert {key for _, _, key in fake.asked} == {"Bearer of-the-flag"}
 
 
 def test_run_where_nobody_answers_is_exit_code_3(run: Any, state: Path):

@@ -15,7 +15,7 @@ from firstaudio.cli.options import ConfigOption, JsonOption
 from firstaudio.config import Config, load
 
 if TYPE_CHECKING:
-    from firstaudio.telemetry.runs.records import RunRecord
+    from firstaudio.telemetry.runs.records import RunRecord, RunSummary
 
 EXIT_FAILED, EXIT_SUSPECT = 1, 99
 TOKEN = "FIRSTAUDIO_BENCH_TOKEN"
@@ -157,7 +157,7 @@ def _row(record: RunRecord) -> tuple[str, ...]:
         record.request.benchmark_type,
         record.trigger,
         record.status + (", contended" if record.contended else ""),
-        summary.verdict if summary else "-",
+        _verdict(summary) if summary else "-",
         f"{summary.num_ok}/{summary.num_requests}" if summary else "-",
         _number(summary.ttfa_ms if summary else None, ".1f"),
         _number(summary.rtf if summary else None, ".4f"),
@@ -170,10 +170,16 @@ def _print_card(card: Mapping[str, Any]) -> None:
     print(f"{card['id']}\t{card['benchmark_type']}\t{card['status']}")
     if summary:
         print(f"verdict\t{summary['verdict']}")
+        if summary.get("num_warnings"):
+            print(f"warnings\t{summary['num_warnings']}: {summary['first_warning']}")
         print(f"requests\t{summary['num_ok']} of {summary['num_requests']} ok")
         print(f"TTFA, ms\t{_number(summary['ttfa_ms'], '.1f')}\nRTF\t{_number(summary['rtf'], '.4f')}")
     for trend in card["trends"]:
         print(f"{trend['verdict']}\t{trend['sentence']}")
+
+
+def _verdict(summary: RunSummary) -> str:
+    return summary.verdict + (f", {summary.num_warnings} warnings" if summary.num_warnings else "")
 
 
 def _number(value: float | None, form: str) -> str:

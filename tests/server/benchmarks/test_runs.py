@@ -35,6 +35,12 @@ def test_a_run_is_started_watched_and_read(benched: Any):
     assert results["run"]["summary"]["ttfa_ms"] == pytest.approx(100.0)
     assert [cell["name"] for cell in results["cells"]] == ["text=short"]
     assert results["warnings"] == ["a warning"]
+    summary = card["summary"]
+    assert (summary["num_warnings"], summary["first_warning"]) == (1, "a warning")
+    assert summary["num_cells"] == len(summary["cells"]) == 1
+    assert benched.service.benchmarks.status()["last"]["first_warning"] == "a warning"
+    assert benched.status()["status"]["progress"] == 1.0
+    assert benched.status()["running_elsewhere"] is None
     assert "secret" not in json.dumps(results)
     assert benched.get("/benchmarks/runs").json["runs"] == [card]
 
@@ -133,6 +139,7 @@ def test_a_cancelled_run_says_so_and_is_not_the_latest_with_results(benched: Any
 
     assert (reply["benchmark_id"], reply["status"]) == (name, "cancelled")
     assert benched.status()["last_execution"]["id"] == name
+    assert benched.status()["status"]["progress"] is None
     assert benched.get("/benchmarks/results").json["run"]["id"] == good
     assert benched.get(f"/benchmarks/results/{name}").json["cells"] == []
 
@@ -229,11 +236,22 @@ def test_a_run_that_a_dead_server_left_is_failed_at_the_next_start(tools: Any, s
 
 
 def test_another_process_that_runs_one_stands_in_the_way(benched: Any, tmp_path: Path):
-    claim = RunBook(tmp_path).claim()
+    book = RunBook(tmp_path)
+    claim = book.claim()
     try:
-        assert benched.post("/benchmarks/run").status == 409
+        assert "another process" in benched.post("/benchmarks/run").error["message"]
+        run = RunRecord(book.new_id(5), RunRequest(), "request", "running", 5.0, url="http://other:81", pid=77)
+        book.write(run)
+        replies = [benched.post(f"/benchmarks/{path}") for path in ("run", "cancel")]
+        status = benched.status()
     finally:
         claim.release()
+    assert [reply.status for reply in replies] == [409, 409]
+    assert all("bench_5 " in reply.error["message"] for reply in replies)
+    assert all("the server at http://other:81 (pid 77)" in reply.error["message"] for reply in replies)
+    assert (status["status"]["running"], status["status"]["benchmark_id"]) == (False, None)
+    elsewhere = {"benchmark_id": "bench_5", "url": "http://other:81", "pid": 77}
+    assert elsewhere.items() <= status["running_elsewhere"].items()
     assert benched.run("works")["status"] == "succeeded"
 
 

@@ -21,7 +21,7 @@ def summary(**changes: Any) -> RunSummary:
         num_ok=36,
         ttfa_ms=100.0,
         rtf=0.1,
-        num_cells=1,
+        num_typical_cells=1,
         machine="m",
         workload_hash="w",
         versions={"firstaudio": "0.1.0"},

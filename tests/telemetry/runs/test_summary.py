@@ -15,7 +15,13 @@ from firstaudio.bench.progress import Silent
 from firstaudio.bench.reference import Figures, running
 from firstaudio.bench.run import RunOptions
 from firstaudio.bench.targets.make import parse_target
-from firstaudio.telemetry.runs.summary import geometric_mean, machine_hash, summarise_session
+from firstaudio.telemetry.runs.summary import (
+    OTHERS,
+    geometric_mean,
+    machine_hash,
+    session_warnings,
+    summarise_session,
+)
 
 MACHINE = {"cpu": "x", "physical_cores": 1, "logical_cores": 2, "usable_cores": 2.0, "memory_bytes": 2**33, "os": "L"}
 
@@ -37,7 +43,7 @@ def test_the_figures_are_those_of_the_session(document: dict[str, Any]):
 
     assert [cell.name for cell in found.cells] == ["delivery=stream", "delivery=whole", "listeners=4"]
     assert (found.num_requests, found.num_ok) == (8 + 8 + 16, 32)
-    assert (found.num_cells, found.completed) == (1, True)
+    assert (found.num_cells, found.num_typical_cells, found.completed) == (3, 1, True)
     assert found.ttfa_ms == pytest.approx(streamed.ttfa_ms)
     assert found.rtf == pytest.approx(streamed.rtf)
     assert found.workload_hash == document["workload_hash"]
@@ -55,7 +61,33 @@ def test_answers_from_a_cache_do_not_count(document: dict[str, Any]):
     cached = json.loads(json.dumps(document))
     cached["cells"][0]["label"] = "cached"
 
-    assert (summarise_session(cached).num_cells, summarise_session(cached).ttfa_ms) == (0, None)
+    assert (summarise_session(cached).num_typical_cells, summarise_session(cached).ttfa_ms) == (0, None)
+
+
+def test_what_other_processes_took_is_the_first_warning(document: dict[str, Any]):
+    doubted = json.loads(json.dumps(document)) | {"warnings": ["it is late"]}
+    for cell in doubted["cells"]:
+        cell["checks"] = []
+    doubted["cells"][0]["checks"] = [
+        {"name": "samples", "ok": False, "voids": False, "detail": "few"},
+        {"name": "success", "ok": False, "voids": True, "detail": "this is a reason"},
+        {"name": "gone", "ok": None, "voids": False, "detail": "not judged"},
+    ]
+    doubted["cells"][1]["checks"] = [
+        {"name": "other processes", "ok": False, "voids": False, "detail": "they took 60 %"}
+    ]
+    found = summarise_session(doubted)
+
+    assert session_warnings(doubted) == ["delivery=whole: they took 60 %", "delivery=stream: few", "it is late"]
+    assert (found.num_warnings, found.first_warning) == (3, "delivery=whole: they took 60 %")
+    assert summarise_session(document).num_warnings == len(session_warnings(document))
+
+
+def test_the_harness_writes_its_checks_as_they_are_read_here(document: dict[str, Any]):
+    checks = [check for cell in document["cells"] for check in cell["checks"]]
+
+    assert OTHERS in {check["name"] for check in checks}
+    assert all({"name", "ok", "voids", "detail"} <= set(check) for check in checks)
 
 
 @pytest.mark.parametrize("lacking", ["cells", "verdict", "environment", "workload_hash", "reasons", "completed"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -241,6 +242,7 @@ def _first_record(book: RunBook, place: Place, request: RunRequest, trigger: Tri
     try:
         now = place.wall_clock()
         record = RunRecord(book.new_id(now), request, trigger, "running", now, url=place.url, engine=place.engine)
+        record = replace(record, pid=os.getpid())
         book.write(record)
     except BaseException:
         claim.release()

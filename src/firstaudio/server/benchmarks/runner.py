@@ -126,9 +126,11 @@ class Benchmarks:
             ConflictError: It is another process's.
         """
         if self._current is None or self._task is None:
-            running = [run for run in (await self.runs()).records if run.status == "running"]
-            if running:
-                raise ConflictError(f"the benchmark {running[0].id} belongs to another process, which alone can end it")
+            if other := await self.elsewhere():
+                raise ConflictError(
+                    f"the benchmark {other.id} belongs to {other.owner}, which alone can end it: POST "
+                    "/benchmarks/cancel there"
+                )
             raise NotFoundError(f"no benchmark is running; {HOW_TO_START}")
         self._current.stop(CANCELLED)
         return await asyncio.shield(self._task)
@@ -159,6 +161,14 @@ class Benchmarks:
     async def runs(self) -> Runs:
         """All runs that are kept, newest first."""
         return await asyncio.to_thread(self._book.runs)
+
+    async def elsewhere(self) -> RunRecord | None:
+        """A run of another process in the same state folder that, by its record, goes on; None where there is none."""
+        async with self._beginning:  # else our own would be found before we know of it
+            running = [run for run in (await self.runs()).records if run.status == "running"]
+        own = self._current and self._current.record.id
+        last = self._last and self._last.id  # on a disk that was full it still seems to be running
+        return next((run for run in running if run.id not in (own, last)), None)
 
     async def results(self, run_id: str | None = None) -> Results:
         """What a run left; without an id the latest that has results.
@@ -279,6 +289,8 @@ def told(record: RunRecord) -> dict[str, Any]:
         "ended_at": record.ended_at,
         "contended": record.contended,
         "verdict": summary and summary.verdict,
+        "num_warnings": summary and summary.num_warnings,
+        "first_warning": summary and summary.first_warning,
         "num_requests": summary and summary.num_requests,
         "num_ok": summary and summary.num_ok,
         "ttfa_ms": summary and summary.ttfa_ms,

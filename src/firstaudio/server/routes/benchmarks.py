@@ -26,6 +26,7 @@ from firstaudio.server.schemas.benchmarks import (
     QuickTtfa,
     ReportQuery,
     RunCard,
+    RunElsewhere,
     RunList,
     RunQuery,
     RunsQuery,
@@ -36,6 +37,7 @@ from firstaudio.server.schemas.benchmarks import (
 from firstaudio.server.service import Service, service_of
 from firstaudio.slo import SHORT_CHARS, SHORT_TTFA_TARGET_MS, category, is_met
 from firstaudio.telemetry.runs.records import BENCHMARK_TYPES, RunRecord, RunRequest, RunSummary
+from firstaudio.telemetry.runs.summary import session_warnings
 
 router = APIRouter(prefix="/benchmarks", tags=["benchmarks"])
 
@@ -85,6 +87,7 @@ async def show_status(request: Request, response: Response) -> BenchmarkStatus:
     last, results = await service.benchmarks.latest(), await service.benchmarks.latest_results()
     return BenchmarkStatus(
         status=_state(service, last, results),
+        running_elsewhere=_elsewhere(await service.benchmarks.elsewhere()),
         benchmark_types_available=list(BENCHMARK_TYPES),
         last_execution=None if last is None else _card(last),
         schedule=service.schedule.status(),
@@ -265,7 +268,7 @@ def _state(service: Service, last: RunRecord | None, results: RunRecord | None) 
     if current is None:
         return BenchmarkState(
             running=False,
-            progress=0.0 if last is None else 1.0,
+            progress=_ended_progress(last),
             current_test=None,
             estimated_completion_s=None,
             last_results=shown,
@@ -284,6 +287,19 @@ def _state(service: Service, last: RunRecord | None, results: RunRecord | None) 
     )
 
 
+def _ended_progress(last: RunRecord | None) -> float | None:
+    """Of a run that did not succeed nobody knows how far it came."""
+    if last is None:
+        return 0.0
+    return 1.0 if last.status == "succeeded" else None
+
+
+def _elsewhere(run: RunRecord | None) -> RunElsewhere | None:
+    if run is None:
+        return None
+    return RunElsewhere(benchmark_id=run.id, url=run.url or None, pid=run.pid, start_time=_iso(run.started_at))
+
+
 async def _results(service: Service, run_id: str | None) -> BenchmarkResults:
     found = await service.benchmarks.results(run_id)
     session = found.session or {}
@@ -291,7 +307,7 @@ async def _results(service: Service, run_id: str | None) -> BenchmarkResults:
         run=_card(found.record),
         cells=[_cell(cell) for cell in session.get("cells", [])],
         findings=session.get("findings", {}),
-        warnings=session.get("warnings", []),
+        warnings=session_warnings(session),
         environment=session.get("environment", {}),
         definitions=session.get("definitions", {}),
     )

@@ -103,7 +103,14 @@ class SummaryEntry(BaseModel):
         description="Geometric mean of the median TTFA of the streamed conditions with one client and no cache."
     )
     rtf: float | None = Field(description="The same of RTF.")
-    num_cells: int = Field(description="How many such conditions there are.")
+    num_cells: int = Field(description="How many conditions there are.")
+    num_typical_cells: int | None = Field(
+        description="Of how many of them TTFA and RTF are; null for runs of before this was noted."
+    )
+    num_warnings: int | None = Field(
+        description="What the harness warns of without calling the run INVALID; null for runs of before this was noted."
+    )
+    first_warning: str | None = Field(description="One of them; the results have all.")
     others_cpu_share: float | None = Field(
         description="The most of the machine that other processes used in one of the conditions, 0..1."
     )
@@ -161,7 +168,11 @@ class BenchmarkState(BaseModel):
     """What runs now."""
 
     running: bool
-    progress: float = Field(ge=0, le=1, description="Of the measured requests; 1 when the last run has ended.")
+    progress: float | None = Field(
+        ge=0,
+        le=1,
+        description="Of the measured requests; 1 when the last run succeeded, null when it did not, 0 before any.",
+    )
     current_test: str | None
     estimated_completion_s: float | None = Field(description="Seconds to go at the pace so far; null until known.")
     last_results: SummaryEntry | None
@@ -169,10 +180,22 @@ class BenchmarkState(BaseModel):
     benchmark_id: str | None = Field(description="Of the run that goes on.")
 
 
+class RunElsewhere(BaseModel):
+    """A run of another server with the same state folder."""
+
+    benchmark_id: str
+    url: str | None = Field(description="Of that server; null where its record does not say.")
+    pid: int | None = Field(description="Of its process, as that one counts; null likewise.")
+    start_time: str = Field(description="ISO 8601.")
+
+
 class BenchmarkStatus(BaseModel):
     """How far the run has come that goes on, and how the last one ended."""
 
     status: BenchmarkState
+    running_elsewhere: RunElsewhere | None = Field(
+        description="A run of another process in the same state folder, as its record says."
+    )
     benchmark_types_available: list[BenchmarkType]
     last_execution: RunCard | None = Field(description="The last run that has ended, whatever became of it.")
     schedule: dict[str, Any] = Field(description="When the server runs benchmarks by itself.")

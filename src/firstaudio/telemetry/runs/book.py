@@ -190,11 +190,11 @@ class RunBook:
                 self.write(replace(record, status="failed", error=SERVER_ENDED))
 
     def _conflict(self) -> ConflictError:
-        running = [record.id for record in self.runs().records if record.status == "running"]
-        name = running[0] if running else "another process's"
+        running = [record for record in self.runs().records if record.status == "running"]
+        whose = f"the benchmark {running[0].id} of {running[0].owner}" if running else "a benchmark of another process"
         return ConflictError(
-            f"the benchmark {name} is running, and two at once would measure each other; wait for it "
-            "(GET /benchmarks/status) or end it (POST /benchmarks/cancel)"
+            f"{whose} is running in the same state folder, and two at once would measure each other; wait for it, or "
+            "end it there (POST /benchmarks/cancel)"
         )
 
     @contextmanager

@@ -67,14 +67,17 @@ class RunSummary:
         completed: Whether the run came to its end.
         num_requests: Measured ones, of all cells.
         num_ok: Of them.
-        ttfa_ms: Geometric mean of the median TTFA of `num_cells` cells; None unless each of them has one.
+        ttfa_ms: Geometric mean of the median TTFA of the typical cells; None unless each of them has one.
         rtf: The same of RTF.
-        num_cells: Cells with one client at a time, whose answers are streamed and come from no cache.
+        num_typical_cells: Cells with one client at a time, whose answers are streamed and come from no cache; None in
+            records of before this was noted.
         machine: Short hash of processor, cores, memory and system.
         workload_hash: Equal for runs that sent the same texts in the same way.
         versions: Of Python, this package and what it stands on, by name.
         cells: Every cell.
         others_cpu_share: The most of the machine that other processes used in a cell, 0..1; None where it is not known.
+        num_warnings: Of the harness, which void nothing; None in records of before this was noted.
+        first_warning: One of them; what other processes took goes first. None without one.
     """
 
     verdict: str
@@ -84,12 +87,19 @@ class RunSummary:
     num_ok: int
     ttfa_ms: float | None
     rtf: float | None
-    num_cells: int
     machine: str
     workload_hash: str
     versions: Mapping[str, str]
     cells: tuple[CellFigures, ...] = ()
     others_cpu_share: float | None = None
+    num_typical_cells: int | None = None
+    num_warnings: int | None = None
+    first_warning: str | None = None
+
+    @property
+    def num_cells(self) -> int:
+        """How many conditions there are."""
+        return len(self.cells)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +142,7 @@ class RunRecord:
         error: Why it failed or was cancelled, one sentence; None where it was not.
         stderr: The end of what the program said, without its progress.
         url: What was measured.
+        pid: The process that runs it, as that one counts: in another container it is another number; None: not noted.
         engine: The server's default engine; None where it was not known.
         num_own_streams: Streams of the run that the server saw; None where nobody looked.
         num_other_streams: Streams of others during the run; None where nobody looked.
@@ -150,12 +161,19 @@ class RunRecord:
     error: str | None = None
     stderr: str = ""
     url: str = ""
+    pid: int | None = None
     engine: str | None = None
     num_own_streams: int | None = None
     num_other_streams: int | None = None
     summary: RunSummary | None = None
     trends: tuple[Trend, ...] = ()
     changes: tuple[str, ...] = field(default=())
+
+    @property
+    def owner(self) -> str:
+        """The process that runs it, as far as it is known, for a sentence."""
+        pid = "" if self.pid is None else f" (pid {self.pid})"
+        return f"the server at {self.url}{pid}" if self.url else f"another process{pid}"
 
     @property
     def contended(self) -> bool | None:

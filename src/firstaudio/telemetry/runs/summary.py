@@ -6,11 +6,13 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from firstaudio.telemetry.runs.records import CellFigures, RunSummary
 
 GIB = 2**30
+OTHERS = "other processes"  # the harness's name of that check
 
 
 def summarise_session(document: Mapping[str, Any]) -> RunSummary:
@@ -24,6 +26,7 @@ def summarise_session(document: Mapping[str, Any]) -> RunSummary:
     """
     try:
         cells = tuple(_figures(cell) for cell in document["cells"])
+        warnings = session_warnings(document)
         typical = [figures for figures, cell in zip(cells, document["cells"], strict=True) if _is_typical(cell)]
         return RunSummary(
             verdict=str(document["verdict"]),
@@ -33,7 +36,9 @@ def summarise_session(document: Mapping[str, Any]) -> RunSummary:
             num_ok=sum(cell.num_ok for cell in cells),
             ttfa_ms=geometric_mean([cell.ttfa_ms for cell in typical]),
             rtf=geometric_mean([cell.rtf for cell in typical]),
-            num_cells=len(typical),
+            num_typical_cells=len(typical),
+            num_warnings=len(warnings),
+            first_warning=warnings[0] if warnings else None,
             others_cpu_share=_others(document["cells"]),
             machine=machine_hash(document["environment"]["machine"]),
             workload_hash=str(document["workload_hash"]),
@@ -42,6 +47,22 @@ def summarise_session(document: Mapping[str, Any]) -> RunSummary:
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"the session has another shape than this version knows: {error!r}") from error
+
+
+def session_warnings(document: Mapping[str, Any]) -> list[str]:
+    """What the harness warns of, each once: what other processes took first, then its other doubts, then its remarks.
+
+    Args:
+        document: As for `summarise_session`; a part that is not there warns of nothing.
+    """
+    doubts = [
+        (str(check["name"]) != OTHERS, f"{cell['name']}: {check['detail']}")
+        for cell in document.get("cells", [])
+        for check in cell.get("checks", [])
+        if check["ok"] is False and not check["voids"]
+    ]
+    first = [sentence for _, sentence in sorted(doubts, key=itemgetter(0))]
+    return list(dict.fromkeys([*first, *map(str, document.get("warnings", []))]))
 
 
 def geometric_mean(values: Sequence[float | None]) -> float | None:
