@@ -325,7 +325,11 @@ def test_where_nobody_listens_the_exit_code_is_3(run):
     ("changes", "exit_code", "said"),
     [
         ({"/v1/capabilities": (503, "it is starting")}, 3, "refuses: it is starting"),
-        ({"/v1/capabilities": (401, "the key is not known")}, 2, "refuses: the key is not known"),
+        (
+            {"/v1/capabilities": (401, "the key is not known")},
+            2,
+            "the key is not known; give its key with --token or in FIRSTAUDIO",
+        ),
         ({"/v1/capabilities": {"service": "another"}}, 1, "is no firstaudio server"),
         ({"/v1/capabilities": []}, 1, "is no JSON object"),
     ],

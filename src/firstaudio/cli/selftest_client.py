@@ -188,7 +188,7 @@ class SelfTestClient:
             message = f"status {status}, without a reason: is it a firstaudio server?"
         sentence = f"{self.url}{path} refuses: {message}"
         if status == HTTPStatus.UNAUTHORIZED:
-            return UnauthorizedError(sentence)
+            return UnauthorizedError(f"{sentence}; give its key with --token or in FIRSTAUDIO_BENCH_TOKEN")
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             return NotReadyError(sentence)
         return BenchError(sentence)
