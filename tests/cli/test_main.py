@@ -29,7 +29,7 @@ def failing(monkeypatch):
     """Let the command `voices` raise an error."""
 
     def fail(error: BaseException) -> None:
-        def raise_it(*_: object) -> None:
+        def raise_it(*_: object, **__: object) -> None:
             raise error
 
         monkeypatch.setattr("firstaudio.cli.voices.load_with_engine", raise_it)

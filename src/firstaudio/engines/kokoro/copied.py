@@ -38,7 +38,7 @@ class CopiedFile:
     def advice(self) -> str:
         """What it is and what to do, for people."""
         if self.has_right_size:
-            return f"never checked; {PULL} (it checks the file and does not fetch it again)"
+            return f"never checked; {PULL} (it fetches only what is not right)"
         return f"{wrong_size(self.num_bytes, self.published)}: replace it, or {PULL}"
 
     def __str__(self) -> str:
