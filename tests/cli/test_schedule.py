@@ -29,6 +29,7 @@ CARD = {
     "summary": {"verdict": "VALID", "num_ok": 36, "num_requests": 36, "ttfa_ms": 100.0, "rtf": None},
     "trends": [{"verdict": "too few", "sentence": "ttfa_ms 100: 0 comparable runs"}],
 }
+SCHEDULE = {"every": "daily", "problem": None}
 IDLE = {"running": False, "progress": 1.0, "current_test": None, "benchmark_id": None}
 BUSY = {"running": True, "progress": 0.5, "current_test": "text=short", "benchmark_id": "bench_1"}
 STARTED = {"benchmark_id": "bench_1", "estimated_duration_s": 30.0}
@@ -53,7 +54,7 @@ class Fake:
         found: dict[str, Any] = {
             "/benchmarks/run": STARTED,
             "/benchmarks/cancel": {"status": "cancelled"},
-            "/benchmarks/status": {"status": state, "last_execution": self.card},
+            "/benchmarks/status": {"status": state, "last_execution": self.card, "schedule": SCHEDULE},
             "/benchmarks/runs?limit=1000": {"runs": [self.card]},
         }
         return 200, json.dumps(found[path]).encode()
@@ -123,6 +124,31 @@ def test_list_says_when_what_runs_next_and_where_it_lies(run: Any, state: Path, 
     assert told["next_run"] == "2025-11-22T15:46:40+00:00"
     assert told["folder"] == str(state / "benchmarks")
     assert b"next_run\t2025-11-22T15:46:40+00:00\n" in run("schedule", "list").stdout
+
+
+def test_list_says_whose_configuration_it_shows(run: Any, state: Path):
+    said = run("schedule", "list")
+
+    assert str(state / "benchmarks") in said.stderr
+    assert "this is the configuration here" in said.stderr
+    assert "--url" in said.stderr
+
+
+def test_list_of_a_server_that_runs_is_what_it_tells(run: Any, state: Path, fake: Fake):
+    said = run("schedule", "list", "--url", fake.url, "--json")
+
+    assert json.loads(said.stdout) == SCHEDULE
+    assert "this is the configuration here" not in said.stderr
+    assert run("schedule", "list", "--url", fake.url).stdout == b"every\tdaily\nproblem\t-\n"
+    assert list(state.iterdir()) == []
+
+
+def test_list_of_a_server_that_tells_of_no_schedule_is_exit_code_1(run: Any, state: Path, fake: Fake):
+    fake.refusal = (200, b"{}")
+    said = run("schedule", "list", "--url", fake.url)
+
+    assert (said.exit_code, said.stdout) == (1, b"")
+    assert "tells of no schedule" in said.stderr
 
 
 def test_list_of_no_schedule_is_off(run: Any, state: Path):

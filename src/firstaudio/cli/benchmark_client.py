@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from firstaudio.config import ServerConfig
-from firstaudio.errors import BenchError, ConfigError, NotReadyError
+from firstaudio.errors import BenchError, ConfigError, NotReadyError, UnauthorizedError
 
 POLL_S = 1.0
 TIMEOUT_S = 30.0
@@ -57,6 +57,7 @@ class BenchmarkClient:
 
         Raises:
             NotReadyError: No server answers.
+            UnauthorizedError: It wants another key.
             BenchError: It refuses, or loses the run.
         """
         started = self._ask("POST", "/benchmarks/run", {"benchmark_type": kind})
@@ -68,6 +69,18 @@ class BenchmarkClient:
             self._ask("POST", "/benchmarks/cancel")
             raise
         return self._card(name)
+
+    def schedule(self) -> dict[str, Any]:
+        """The schedule of the server, as `GET /benchmarks/status` tells it.
+
+        Raises:
+            NotReadyError: No server answers.
+            BenchError: It refuses, or tells of no schedule.
+        """
+        found = self._ask("GET", "/benchmarks/status").get("schedule")
+        if not isinstance(found, dict):
+            raise BenchError(f"{self._url} tells of no schedule: is it a firstaudio server?")
+        return found
 
     def _wait(self, name: str, say: Callable[[str], None]) -> None:
         lost, told = 0, ""
@@ -122,9 +135,11 @@ def _document(data: bytes, path: str) -> dict[str, Any]:
     return found
 
 
-def _refusal(status: int, body: bytes, url: str) -> BenchError:
+def _refusal(status: int, body: bytes, url: str) -> BenchError | UnauthorizedError:
     try:
         message = str(json.loads(body)["error"]["message"])
     except (ValueError, KeyError, TypeError):
         message = f"{status} {HTTPStatus(status).phrase}" if status in set(HTTPStatus) else str(status)
+    if status == HTTPStatus.UNAUTHORIZED:
+        return UnauthorizedError(f"{url} refuses: {message}; give its key with --token or in FIRSTAUDIO_BENCH_TOKEN")
     return BenchError(f"{url} refuses: {message}")

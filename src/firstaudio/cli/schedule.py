@@ -15,6 +15,7 @@ from firstaudio.cli.options import ConfigOption, JsonOption
 from firstaudio.config import Config, load
 
 if TYPE_CHECKING:
+    from firstaudio.cli.benchmark_client import BenchmarkClient
     from firstaudio.telemetry.runs.records import RunRecord, RunSummary
 
 EXIT_FAILED, EXIT_SUSPECT = 1, 99
@@ -25,6 +26,9 @@ _COLUMNS = ("id", "type", "by", "status", "verdict", "requests", "TTFA, ms", "RT
 UrlOption = Annotated[
     str | None,
     typer.Option("--url", help="The server to benchmark; default: the one that the configuration describes."),
+]
+TokenOption = Annotated[
+    str | None, typer.Option("--token", help=f"Its API key; default: {TOKEN}, else the configuration's first one.")
 ]
 TypeOption = Annotated[
     str | None, typer.Option("--type", metavar="|".join(TYPES), help="Which benchmark; default: schedule.benchmark.")
@@ -40,9 +44,27 @@ schedule_app = typer.Typer(
 
 
 @schedule_app.command("list")
-def list_(config: ConfigOption = None, json_: JsonOption = False) -> None:
-    """Say what is scheduled, when it is due next, and where its results lie."""
-    told = _plan(load(config))
+def list_(
+    url: Annotated[
+        str | None, typer.Option("--url", help="Ask the server that runs there; default: read this configuration.")
+    ] = None,
+    token: TokenOption = None,
+    config: ConfigOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Say what is scheduled, when it is due next, and where its results lie.
+
+    Without --url this is the configuration that a server would have if it were started from here; one that runs may
+    have another.
+    """
+    effective = load(config)
+    if url is None:
+        told = _plan(effective)
+        _say(
+            f"this is the configuration here, with the state in {told['folder']}; --url shows that of a running server"
+        )
+    else:
+        told = _client(url, token, effective).schedule()
     if json_:
         print(json.dumps(told, indent=2))
         return
@@ -52,22 +74,22 @@ def list_(config: ConfigOption = None, json_: JsonOption = False) -> None:
 
 @schedule_app.command()
 def run(
-    url: UrlOption = None, type_: TypeOption = None, config: ConfigOption = None, json_: JsonOption = False
+    url: UrlOption = None,
+    token: TokenOption = None,
+    type_: TypeOption = None,
+    config: ConfigOption = None,
+    json_: JsonOption = False,
 ) -> None:
     """Run one benchmark now, and wait for it.
 
-    The server at --url runs it and keeps the result. The API key is taken from FIRSTAUDIO_BENCH_TOKEN, else from the
-    configuration. Exit codes: 1 when it failed, 99 when a figure is suspect, 3 when no server answers.
+    The server at --url runs it and keeps the result. Exit codes: 1 when it failed, 99 when a figure is suspect, 3 when
+    no server answers.
     """
     effective = load(config)
     kind = type_ or effective.schedule.benchmark
     if kind not in TYPES:
         raise typer.BadParameter(f"{kind} is not known; use one of {', '.join(TYPES)}", param_hint="--type")
-    from firstaudio.cli.benchmark_client import BenchmarkClient, url_of
-
-    keys = effective.server.api_keys
-    client = BenchmarkClient(url or url_of(effective.server), os.environ.get(TOKEN) or (keys[0] if keys else None))
-    card = client.run(kind, _say)
+    card = _client(url, token, effective).run(kind, _say)
     if json_:
         print(json.dumps(card, indent=2))
     else:
@@ -98,6 +120,14 @@ def history(config: ConfigOption = None, json_: JsonOption = False) -> None:
         _say(problem)
     if not records:
         _say(f"there is no run in {book.folder}; `firstaudio schedule run` makes one of a server that runs")
+
+
+def _client(url: str | None, token: str | None, config: Config) -> BenchmarkClient:
+    """Of the server at `url`, else of the one that the configuration describes."""
+    from firstaudio.cli.benchmark_client import BenchmarkClient, url_of
+
+    keys = config.server.api_keys
+    return BenchmarkClient(url or url_of(config.server), token or os.environ.get(TOKEN) or (keys[0] if keys else None))
 
 
 def _plan(config: Config) -> dict[str, Any]:
