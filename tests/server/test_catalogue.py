@@ -39,6 +39,13 @@ def test_an_unknown_model_is_404_and_the_known_ones_are_named(server: Any):
     assert "tts-1" in reply.error["message"]
 
 
+def test_a_model_that_this_server_was_not_started_with_says_how_to_get_it(server: Any):
+    for reply in (server.get("/v1/models/kokoro"), server.speak(model="kokoro")):
+        assert (reply.status, reply.error["code"]) == (404, "model_not_found")
+        assert "`firstaudio serve --engine synthetic,kokoro`" in reply.error["message"]
+        assert "use one of synthetic, tts-1" in reply.error["message"]
+
+
 def test_the_formats_of_the_request_are_those_of_the_encoders():
     assert set(FORMAT_NAMES) == set(FORMATS)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from urllib.parse import quote
@@ -21,6 +21,8 @@ from firstaudio.synthesis.utterance import Utterance
 
 # Model names that existing clients send; each means: whatever engine is the default.
 DEFAULT_MODEL_NAMES = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
+# Engines that come with this package and speak; a server runs with those that its configuration names.
+OWN_ENGINES = ("espeak", "kokoro")
 # Of an engine that stands in for one whose voices nobody knows yet.
 STAND_IN_VOICE = "default"
 # The first voice of a blend such as af_heart(2)+af_bella(1).
@@ -97,14 +99,31 @@ def describe_failover(absent: Mapping[str, str], voice: str | None = None) -> st
     return ", ".join(parts) or None
 
 
+def unknown_model(asked: str, known: Sequence[str]) -> UnknownModelError:
+    """No engine here goes by that name: which names there are, and how to get an engine that this server lacks.
+
+    Args:
+        asked: As the client sent it.
+        known: Names that a request may use here.
+    """
+    names = f"use one of {', '.join(known)}"
+    if asked not in OWN_ENGINES:
+        return UnknownModelError(f"no model {asked[:80]!r}; {names}", param="model")
+    engines = ",".join([*(name for name in known if name not in DEFAULT_MODEL_NAMES), asked])
+    return UnknownModelError(
+        f"this server runs without the {asked} engine; {names}, or start it with `firstaudio serve --engine {engines}` "
+        "(README.md says what that needs)",
+        param="model",
+    )
+
+
 def _candidates(asked: str | None, roster: Roster, absent: Mapping[str, str], *, failover: bool) -> list[Entry]:
     """The engines that may speak, absent ones included, in order."""
     entries = list(roster)
     if asked is None or asked in DEFAULT_MODEL_NAMES:
         return entries
     if asked not in roster.names:
-        known = ", ".join([*roster.names, *DEFAULT_MODEL_NAMES])
-        raise UnknownModelError(f"no model {asked[:80]!r}; use one of {known}", param="model")
+        raise unknown_model(asked, [*roster.names, *DEFAULT_MODEL_NAMES])
     if failover and asked in absent:
         return entries[roster.names.index(asked) :]
     return [roster[asked]]

@@ -6,9 +6,7 @@ from fastapi import APIRouter, Request
 
 from firstaudio import __version__
 from firstaudio.audio.encode import FORMATS, output_rate
-from firstaudio.errors import UnknownModelError
 from firstaudio.server.openapi import problems
-from firstaudio.server.problems import shorten
 from firstaudio.server.schemas.speech import (
     FORMAT_NAMES,
     PITCH_RANGE,
@@ -24,6 +22,7 @@ from firstaudio.server.schemas.speech import (
     WordTiming,
 )
 from firstaudio.server.service import Service, service_of
+from firstaudio.synthesis.casting import unknown_model
 from firstaudio.synthesis.synthesizer import DEFAULT_MODEL_NAMES
 
 router = APIRouter(tags=["catalogue"])
@@ -62,8 +61,7 @@ async def show_model(request: Request, model: str) -> ModelEntry:
     for entry in models:
         if entry.id == model:
             return entry
-    known = ", ".join(entry.id for entry in models)
-    raise UnknownModelError(f"no model {shorten(model)}; use one of {known}", param="model")
+    raise unknown_model(model, [entry.id for entry in models])
 
 
 @router.get("/v1/capabilities", summary="Show what this server can do", responses=problems(401, 503))
