@@ -82,8 +82,8 @@ def run(
 ) -> None:
     """Run one benchmark now, and wait for it.
 
-    The server at --url runs it and keeps the result. Exit codes: 1 when it failed, 99 when a figure is suspect, 3 when
-    no server answers.
+    The server at --url runs it and keeps the result. Exit codes: 1 when it failed, 2 when it wants another API key,
+    3 when no server answers, 99 when a figure is suspect.
     """
     effective = load(config)
     kind = type_ or effective.schedule.benchmark
