@@ -286,6 +286,19 @@ async def test_the_failure_is_told_where_nobody_can_stand_in(pair):
     assert one.num_streams == 0
 
 
+async def test_the_log_of_a_failed_stand_in_quotes_nothing_of_the_request(pair, caplog):
+    one, slow = pair()
+    await whole_start(one, slow)
+    slow.fails_with = EngineError("broken")
+    stream = one.stream(Utterance(TEXT))
+    stream.asked = replace(stream.asked, language="my secret")
+    with pytest.raises(EngineError, match="broken"):
+        [chunk async for chunk in stream]
+    assert "nobody can stand in: unknown_language" in caplog.text
+    assert "my secret" not in caplog.text
+    await stream.aclose()
+
+
 async def test_a_whole_crew_that_fails_is_asked_once_each(pair):
     one, slow = pair()
     await whole_start(one, slow)

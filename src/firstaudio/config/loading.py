@@ -19,7 +19,7 @@ OTHER_VARIABLES: Mapping[str, str] = MappingProxyType(
     {
         ENV_CONFIG: "path of the configuration file, where `--config` is not given",
         "FIRSTAUDIO_DEBUG": "1: errors come with their traceback",
-        "FIRSTAUDIO_BENCH_TOKEN": "API key that `firstaudio bench` and `firstaudio schedule run` send",
+        "FIRSTAUDIO_BENCH_TOKEN": "API key that `firstaudio bench`, `schedule` and `selftest` send",
     }
 )
 
