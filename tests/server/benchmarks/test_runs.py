@@ -53,6 +53,18 @@ def test_its_requests_are_told_from_clients(benched: Any):
     assert origins - {("warmup", "")} == {("benchmark", name)}
 
 
+def test_what_it_speaks_is_not_kept_and_not_counted(benched: Any):
+    def cache() -> Any:
+        return benched.get("/status").json["tts_processing"]["cache"]
+
+    before = cache()
+    benched.run("works")
+    assert cache() == before
+    benched.running.speak(input="Hello.")
+    benched.eventually(lambda: cache()["num_entries"] == before["num_entries"] + 1)
+    assert cache()["num_misses"] == before["num_misses"] + 1
+
+
 def heard(benched: Any, run: str) -> tuple[str, str]:
     """Origin and run of a request that names a run."""
     name = benched.post("/v1/audio/speech", {"input": "Hello."}, x_firstaudio_run=run).headers["x-request-id"]
