@@ -46,8 +46,8 @@ CACHE_GAUGES = {
     "max_bytes": ("cache_bytes_limit", "What they may take."),
 }
 CACHE_COUNTERS = {
-    "num_hits": ("cache_hits", "First segments that were answered from what is kept."),
-    "num_misses": ("cache_misses", "First segments that an engine had to make."),
+    "num_hits": ("cache_hits", "First segments of clients that were answered from what is kept."),
+    "num_misses": ("cache_misses", "First segments of clients that an engine had to make."),
     "num_shared": ("cache_shared", "Segments that joined a synthesis that was running."),
     "num_evictions": ("cache_evictions", "Kept segments that made room for others."),
 }
