@@ -19,7 +19,8 @@ from firstaudio.config import Config
 from firstaudio.engines.base import Engine, EngineInfo, Voice
 from firstaudio.errors import ConfigError, EngineError, NotReadyError
 from firstaudio.synthesis.narration import PATIENCE, Patience, narrated
-from firstaudio.synthesis.synthesizer import SpeechStream, Synthesizer
+from firstaudio.synthesis.stream import SpeechStream
+from firstaudio.synthesis.synthesizer import Synthesizer
 from firstaudio.synthesis.utterance import Utterance
 
 

@@ -23,7 +23,7 @@ from firstaudio.errors import EmptyTextError, EngineError, FirstaudioError, NotR
 from firstaudio.server import logs
 from firstaudio.server.framing import Framing
 from firstaudio.server.spool import Spool
-from firstaudio.synthesis.synthesizer import SpeechStream
+from firstaudio.synthesis.stream import SpeechStream
 from firstaudio.trace import Trace
 
 logger = logging.getLogger(__name__)

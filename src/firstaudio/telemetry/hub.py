@@ -58,9 +58,7 @@ class Telemetry:
         self._observers: list[Observer] = []
         self._sections: dict[str, Callable[[], Any]] = {}
         settings = config.telemetry
-        self.store = MeasurementStore(
-            _file(config), settings.max_rows, settings.max_age_days, wall_clock=wall_clock
-        )
+        self.store = MeasurementStore(_file(config), settings.max_rows, settings.max_age_days, wall_clock=wall_clock)
         self.summaries = Summaries(self.store, settings.ttfa_target_ms, wall_clock)
         self.add_observer(self.store.add)
         self.metrics = Metrics(synthesizer, is_fed=settings.enabled)

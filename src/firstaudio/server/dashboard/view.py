@@ -22,7 +22,8 @@ from firstaudio.server.schemas.dashboard import (
     StreamNow,
     TtfaNow,
 )
-from firstaudio.synthesis.synthesizer import StreamSnapshot, Synthesizer
+from firstaudio.synthesis.stream import StreamSnapshot
+from firstaudio.synthesis.synthesizer import Synthesizer
 from firstaudio.telemetry.hub import Telemetry
 from firstaudio.telemetry.measurement import Measurement
 

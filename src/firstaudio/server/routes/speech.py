@@ -16,7 +16,7 @@ from firstaudio.server.order import SpeechOrder, read_body, read_order
 from firstaudio.server.responses import StreamedResponse, WholeResponse
 from firstaudio.server.service import service_of
 from firstaudio.server.spool import Spool
-from firstaudio.synthesis.synthesizer import SpeechStream
+from firstaudio.synthesis.stream import SpeechStream
 from firstaudio.trace import Trace
 
 router = APIRouter(tags=["speech"])

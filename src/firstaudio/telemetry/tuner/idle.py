@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 
 from firstaudio.clock import NS_PER_S, Clock, now_ns
 from firstaudio.errors import FirstaudioError
-from firstaudio.synthesis.synthesizer import SpeechStream, Synthesizer
+from firstaudio.synthesis.stream import SpeechStream
+from firstaudio.synthesis.synthesizer import Synthesizer
 from firstaudio.synthesis.utterance import Utterance
 from firstaudio.trace import Trace
 
