@@ -16,7 +16,6 @@ import uvloop
 
 from firstaudio.bench.exchange import Exchange, FailureKind
 from firstaudio.bench.figures.metrics import value
-from firstaudio.stats.sample import quantile
 from firstaudio.bench.load.client import Client
 from firstaudio.bench.load.taken import Taken
 from firstaudio.bench.reading.read import to_record
@@ -28,6 +27,7 @@ from firstaudio.clock import NS_PER_MS, now_ns
 from firstaudio.config import Config
 from firstaudio.engines.base import SpeakRequest
 from firstaudio.engines.espeak.engine import EspeakEngine
+from firstaudio.stats.sample import quantile
 from report import Report, arguments, quiet
 from serve import Server, serve
 

@@ -185,8 +185,6 @@ def test_a_page_of_another_origin_cannot_act_here(server: Any, headers: dict[str
     assert (reply.status, reply.error["code"]) == (403, "foreign_origin")
 
 
-@pytest.mark.parametrize(
-    "headers", [{}, {"origin": "https://behind-a-proxy.example", "sec-fetch-site": "same-origin"}]
-)
+@pytest.mark.parametrize("headers", [{}, {"origin": "https://behind-a-proxy.example", "sec-fetch-site": "same-origin"}])
 def test_programs_and_pages_of_our_own_can(server: Any, headers: dict[str, str]):
     assert server.request("POST", "/benchmarks/optimization/reset", **headers).status == 200
