@@ -41,11 +41,11 @@ def difference_of_means(first: Sequence[float], second: Sequence[float]) -> Diff
         return None
     value = fmean(first) - fmean(second)
     parts = [variance(group) / len(group) for group in (first, second)]
-    if not sum(parts):
+    total = sum(parts)
+    if not total:
         return Difference(value, value, value)
-    freedom = sum(parts) ** 2 / sum(
-        part**2 / (len(group) - 1) for part, group in zip(parts, (first, second), strict=True)
-    )
+    shares = [part / total for part in parts]  # squared, tiny variances would vanish
+    freedom = 1 / sum(share**2 / (len(group) - 1) for share, group in zip(shares, (first, second), strict=True))
     half = _student_t(freedom) * math.sqrt(sum(parts))
     return Difference(value, value - half, value + half)
 
