@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -344,3 +345,24 @@ def test_two_processes_write_the_same_file(opened: Any, path: Path, measurement:
 
     assert said == [b"written\n" * 20] * 2
     assert len(ids(file)) == 400
+
+
+def test_a_new_file_that_another_process_begins_is_waited_for(opened: Any, path: Path, measurement: Make):
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")  # not yet in WAL: there SQLite refuses at once, whatever the timeout
+    letting_go = threading.Timer(0.3, other.close)
+    letting_go.start()
+
+    opened().write([measurement(request_id="a")])
+
+    letting_go.join()
+    assert ids(opened()) == ["a"]
+
+
+def test_a_new_file_that_another_process_keeps_is_given_up(opened: Any, path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("firstaudio.telemetry.file.BUSY_S", 0.05)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+
+        with pytest.raises(FileTroubleError, match="database is locked"):
+            opened().open()

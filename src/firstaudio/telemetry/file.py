@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 BUSY_S = 2.0  # how long another process may hold the file
+BUSY_PAUSE_S = 0.01  # between two tries, where SQLite does not wait by itself
 MAX_PAUSE_S = 7 * 86_400.0  # a longer one between two servers may as well be a clock that was set
 MAX_MOVED = 3  # a disk that corrupts what is written would fill itself with corrupt files
 PRIVATE = 0o600
@@ -40,13 +42,26 @@ def connect(path: Path) -> sqlite3.Connection:
     path.touch(mode=PRIVATE)
     connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
+        _begin_wal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")  # with WAL, whole after any crash
         migrate(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _begin_wal(connection: sqlite3.Connection) -> None:
+    """Switch to write-ahead logging; SQLite's own timeout does not wait for a process that writes the new file now."""
+    give_up_at = time.monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up_at:
+                raise
+        time.sleep(BUSY_PAUSE_S)
 
 
 class MeasurementFile:

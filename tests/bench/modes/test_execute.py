@@ -120,7 +120,7 @@ async def test_a_comparison_that_is_stopped_has_what_its_rounds_gave(after: int,
     session, _ = await run_ab(setup, setup, options, progress, rounds=10, requests=4, on_start=progress.started)
 
     assert not session.completed
-    assert all(cell.ok <= after + 1 for cell in session.cells)  # one may have been under way
+    assert all(cell.ok <= after for cell in session.cells)
     assert saved(options).to_json()["verdict"] == "INVALID"
 
 
