@@ -226,6 +226,20 @@ async def test_an_interruption_keeps_what_there_is(target: Any) -> None:
     assert not run.completed
 
 
+@pytest.mark.parametrize("load_of", [{}, {"arrival": "constant", "rate_per_s": 200.0}])
+async def test_after_an_interruption_nobody_asks_again(target: Any, load_of: dict[str, Any]) -> None:
+    stop = asyncio.Event()
+
+    async def third_stops(utterance: Utterance, exchange: Exchange) -> None:
+        if len(target.spoken) == 3:
+            stop.set()
+
+    target.behaviour = third_stops
+    run = await load(target, cell(**load_of), stop=stop)
+    assert len(target.spoken) == len(run.taken) == 3
+    assert not run.completed
+
+
 async def test_cancelling_leaves_no_task_and_no_channel(target: Any) -> None:
     target.behaviour = never
     task = asyncio.create_task(load(target, cell(concurrency=3)))

@@ -29,7 +29,7 @@ class ClosedLoop:
     """
 
     def __init__(self, load: Load, quota: int | None, parts: Parts) -> None:
-        self._load, self._left = load, quota
+        self._load, self._left, self._parts = load, quota, parts
         self._clients, self._stock, self._book, self._watch = parts.clients, parts.stock, parts.book, parts.watch
         self._share, self._finished = parts.share, parts.finished
         num_clients = len(parts.clients)
@@ -51,7 +51,7 @@ class ClosedLoop:
         stagger_ns = self._load.stagger_s * NS_PER_S * client.number / self._load.concurrency
         await asyncio.sleep(max(0.0, (start_ns + stagger_ns - now_ns()) / NS_PER_S))
         await client.prepare()
-        while not self._finished.is_set():
+        while not self._parts.is_over:
             taken = self._begin(client)
             try:
                 await client.request(taken.utterance, taken.exchange)

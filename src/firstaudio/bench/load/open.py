@@ -39,7 +39,7 @@ class OpenLoop:
     """
 
     def __init__(self, schedule: Schedule, parts: Parts) -> None:
-        self._schedule = schedule.share(parts.share.index, parts.share.count)
+        self._parts, self._schedule = parts, schedule.share(parts.share.index, parts.share.count)
         self._zero_ns = LEAD_NS - (schedule.before_ns[0] if schedule.before_ns else 0)
         self._clients, self._stock, self._book, self._watch = parts.clients, parts.stock, parts.book, parts.watch
         self._share, self._finished = parts.share, parts.finished
@@ -65,7 +65,7 @@ class OpenLoop:
         try:
             for phase, offset_ns in self._arrivals():
                 await wait_until(zero_ns + offset_ns, self._spin)
-                if self._finished.is_set():
+                if self._parts.is_over:
                     break
                 await self._send(phase, zero_ns + offset_ns)
             await self._wait_for_nothing()

@@ -24,6 +24,7 @@ class Parts:
         watch: Begins with the measurement.
         share: Which process this is.
         finished: Set when the last measured request of all processes has ended, or the target is given up.
+        stop: Set when someone asks to end early.
     """
 
     clients: Sequence[Client]
@@ -32,3 +33,9 @@ class Parts:
     watch: Watch
     share: Share
     finished: asyncio.Event
+    stop: asyncio.Event
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody should begin another request."""
+        return self.finished.is_set() or self.stop.is_set()

@@ -64,11 +64,11 @@ async def run_load(
     """
     if cell.load.concurrency < 1:
         raise BenchError(f"{cell.name}: a load needs at least 1 client, not {cell.load.concurrency}")
-    run = _Run(target, cell, texts, progress or Silent(), sink, share)
+    run = _Run(target, cell, texts, progress or Silent(), sink, share, stop or asyncio.Event())
     neighbours = Neighbours(ours)
     run.progress.begin(cell.name, run.quota)
     try:
-        completed = await run.go(stop or asyncio.Event())
+        completed = await run.go()
     finally:
         await run.close()
         run.progress.end()
@@ -85,10 +85,17 @@ class _Run:
     """The parts of one run, put together."""
 
     def __init__(
-        self, target: Target, cell: Cell, texts: TextSource, progress: Progress, sink: Sink | None, share: Share
+        self,
+        target: Target,
+        cell: Cell,
+        texts: TextSource,
+        progress: Progress,
+        sink: Sink | None,
+        share: Share,
+        stop: asyncio.Event,
     ) -> None:
         load = cell.load
-        self.progress, self._share = progress, share
+        self.progress, self._share, self._stop = progress, share, stop
         self.schedule = None if load.arrival == "closed" else make_schedule(load, MAX_WARMUP_S)
         self.quota = self._quota(load)
         self._deadline_s = deadline_s(load, cell.target.timeout_s, self.schedule)
@@ -100,7 +107,7 @@ class _Run:
         self._finished = asyncio.Event()
         self.book = Book(self._finished.set, progress, len(self.clients), sink, MAX_KEPT_BYTES // share.count)
         stock = Stock(texts, self.quota, load.warmup_requests + len(self.clients))
-        parts = Parts(self.clients, stock, self.book, self.watch, share, self._finished)
+        parts = Parts(self.clients, stock, self.book, self.watch, share, self._finished, stop)
         self._loop = OpenLoop(self.schedule, parts) if self.schedule else ClosedLoop(load, self.quota, parts)
 
     def _quota(self, load: Load) -> int | None:
@@ -115,22 +122,22 @@ class _Run:
     def _is_short(self) -> bool:
         return self._deadline_s <= LONG_S if self.quota is None else self.quota <= MANY
 
-    async def go(self, stop: asyncio.Event) -> bool:
+    async def go(self) -> bool:
         """Run to the end; whether it was not cut short."""
         await self._loop.prepare()
         start_ns = await self._share.start()
         with quiet_collector(off=self._is_short):
             tasks = self._loop.tasks(start_ns)
             try:
-                return await self._until_over(tasks, stop)
+                return await self._until_over(tasks)
             finally:
                 await self.watch.end()
                 await _cancel(tasks)
                 self._share.measure.arrive()  # nobody waits for a process that has given up
                 self._share.finish.arrive()
 
-    async def _until_over(self, tasks: list[asyncio.Future[None]], stop: asyncio.Event) -> bool:
-        ends = [asyncio.create_task(_happens(event)) for event in (self._finished, stop)]
+    async def _until_over(self, tasks: list[asyncio.Future[None]]) -> bool:
+        ends = [asyncio.create_task(_happens(event)) for event in (self._finished, self._stop)]
         try:
             done, _ = await asyncio.wait([*ends, *tasks], timeout=self._deadline_s, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -138,11 +145,11 @@ class _Run:
         finally:
             await _cancel(ends)
         if not self._finished.is_set():
-            self._warn_of_end(stop)
+            self._warn_of_end()
         return self._finished.is_set()
 
-    def _warn_of_end(self, stop: asyncio.Event) -> None:
-        why = "it was interrupted" if stop.is_set() else f"its deadline of {self._deadline_s:g} s had come"
+    def _warn_of_end(self) -> None:
+        why = "it was interrupted" if self._stop.is_set() else f"its deadline of {self._deadline_s:g} s had come"
         self.book.warn(f"the load ended early because {why}: what was measured until then is kept")
 
     async def close(self) -> None:
