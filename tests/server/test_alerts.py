@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from firstaudio.config import Config, SyntheticConfig, TelemetryConfig
-from firstaudio.telemetry import alerts
+from firstaudio.telemetry.alerts import alerts
 
 NUM_REQUESTS = 20
 

@@ -12,18 +12,18 @@ from typing import Any
 
 from firstaudio.config import Config
 from firstaudio.synthesis.synthesizer import Synthesizer
-from firstaudio.telemetry.alerts import Alerts
-from firstaudio.telemetry.investigation import Investigation, investigate
+from firstaudio.telemetry.advice.recommendation import Context, context_of
+from firstaudio.telemetry.alerts.alerts import Alerts
+from firstaudio.telemetry.alerts.webhook import Webhook
+from firstaudio.telemetry.export.metrics import Metrics
+from firstaudio.telemetry.export.spans import Spans, otlp_exporter
 from firstaudio.telemetry.measurement import Measurement, measure
-from firstaudio.telemetry.metrics import Metrics
-from firstaudio.telemetry.recommendation import Context, context_of
-from firstaudio.telemetry.spans import Spans, otlp_exporter
+from firstaudio.telemetry.misses.investigation import Investigation, investigate
 from firstaudio.telemetry.state import state_place
-from firstaudio.telemetry.store import MeasurementStore
-from firstaudio.telemetry.summaries import MAX_ROWS, Summaries
+from firstaudio.telemetry.store.store import MeasurementStore
+from firstaudio.telemetry.summary.summaries import MAX_ROWS, Summaries
 from firstaudio.telemetry.tuner import telling
 from firstaudio.telemetry.tuner.tuner import RealTimeOptimizer
-from firstaudio.telemetry.webhook import Webhook
 from firstaudio.trace import Trace
 
 logger = logging.getLogger(__name__)

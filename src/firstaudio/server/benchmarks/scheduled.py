@@ -14,10 +14,10 @@ from firstaudio.config import ScheduleConfig
 from firstaudio.config.every import parse_every
 from firstaudio.errors import ConflictError, FirstaudioError
 from firstaudio.server.benchmarks.runner import Benchmarks, told
+from firstaudio.telemetry.alerts.webhook import Webhook
 from firstaudio.telemetry.runs.memory import ScheduleMemory, read_memory, write_memory
 from firstaudio.telemetry.runs.records import RunRecord, RunRequest
 from firstaudio.telemetry.runs.schedule import next_run
-from firstaudio.telemetry.webhook import Webhook
 
 logger = logging.getLogger(__name__)
 

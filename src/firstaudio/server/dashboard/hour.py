@@ -6,9 +6,9 @@ import asyncio
 from typing import Any
 
 from firstaudio.clock import NS_PER_S, Clock, now_ns
-from firstaudio.telemetry.advice import advise
+from firstaudio.telemetry.advice.advise import advise
 from firstaudio.telemetry.hub import Telemetry
-from firstaudio.telemetry.summary import Summary
+from firstaudio.telemetry.summary.summary import Summary
 from firstaudio.telemetry.tuner import telling
 
 WINDOW_S = 3600.0

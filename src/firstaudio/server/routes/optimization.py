@@ -24,9 +24,9 @@ from firstaudio.server.schemas.optimization import (
 )
 from firstaudio.server.schemas.performance import RecommendationEntry
 from firstaudio.server.service import Service, service_of
-from firstaudio.telemetry.advice import advise_optimization
+from firstaudio.telemetry.advice.advise import advise_optimization
 from firstaudio.telemetry.measurement import Measurement
-from firstaudio.telemetry.summary import Summary, summarise
+from firstaudio.telemetry.summary.summary import Summary, summarise
 from firstaudio.telemetry.tuner.telling import as_dict, recommendations
 
 router = APIRouter(prefix="/benchmarks/optimization", tags=["benchmarks"])

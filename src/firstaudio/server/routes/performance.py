@@ -28,9 +28,9 @@ from firstaudio.server.schemas.performance import (
 )
 from firstaudio.server.service import Service, service_of
 from firstaudio.slo import CATEGORIES
-from firstaudio.telemetry.advice import advise
+from firstaudio.telemetry.advice.advise import advise
 from firstaudio.telemetry.measurement import Measurement
-from firstaudio.telemetry.summary import Share, Summary, meets
+from firstaudio.telemetry.summary.summary import Share, Summary, meets
 from firstaudio.trace import STAGES
 
 router = APIRouter(tags=["performance"])

@@ -6,8 +6,8 @@ from pydantic import BaseModel, Field
 
 from firstaudio.server.schemas.performance import RecommendationEntry
 from firstaudio.slo import InvestigationCategory
-from firstaudio.telemetry.investigation import Status
-from firstaudio.telemetry.patterns import Dimension
+from firstaudio.telemetry.misses.investigation import Status
+from firstaudio.telemetry.misses.patterns import Dimension
 from firstaudio.trace import Stage
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from firstaudio.config import StreamingConfig
-from firstaudio.telemetry.recommendation import Gain, Recommendation, Setting
+from firstaudio.telemetry.advice.recommendation import Gain, Recommendation, Setting
 from firstaudio.telemetry.tuner.decisions import Decision
 from firstaudio.telemetry.tuner.experiment import Experiment
 from firstaudio.telemetry.tuner.knobs import KNOBS, Knob

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firstaudio.telemetry import store as module
-from firstaudio.telemetry.file import connect
 from firstaudio.telemetry.measurement import Measurement
-from firstaudio.telemetry.store import BATCH, MAX_WAITING, MeasurementStore, VoiceCount
+from firstaudio.telemetry.store import store as module
+from firstaudio.telemetry.store.file import connect
+from firstaudio.telemetry.store.store import BATCH, MAX_WAITING, MeasurementStore, VoiceCount
 
 Make = Callable[..., Measurement]
 

@@ -17,8 +17,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from firstaudio.clock import NS_PER_MS
 from firstaudio.config import TelemetryConfig
 from firstaudio.errors import ConfigError, MissingExtraError
-from firstaudio.telemetry import spans as spans_module
-from firstaudio.telemetry.spans import MAX_WAITING, Spans, otlp_exporter
+from firstaudio.telemetry.export import spans as spans_module
+from firstaudio.telemetry.export.spans import MAX_WAITING, Spans, otlp_exporter
 from firstaudio.trace import MAX_SPANS, Trace
 
 MS = NS_PER_MS

@@ -17,7 +17,7 @@ from prometheus_client.exposition import choose_encoder
 
 from firstaudio import __version__
 from firstaudio.synthesis.synthesizer import Synthesizer
-from firstaudio.telemetry.gauges import NAMESPACE, StateCollector
+from firstaudio.telemetry.export.gauges import NAMESPACE, StateCollector
 from firstaudio.telemetry.measurement import Measurement
 from firstaudio.trace import Outcome
 

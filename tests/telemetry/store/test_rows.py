@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstaudio.telemetry.measurement import Measurement
-from firstaudio.telemetry.rows import (
+from firstaudio.telemetry.store.rows import (
     COLUMNS,
     INSERT,
     JSON_COLUMNS,
@@ -86,7 +86,7 @@ def test_a_file_of_this_version_is_not_changed(connection: sqlite3.Connection):
 
 
 def test_a_step_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("firstaudio.telemetry.rows.MIGRATIONS", ("CREATE TABLE a (b); nonsense",))
+    monkeypatch.setattr("firstaudio.telemetry.store.rows.MIGRATIONS", ("CREATE TABLE a (b); nonsense",))
     connection = sqlite3.connect(":memory:", isolation_level=None)
 
     with pytest.raises(sqlite3.OperationalError):

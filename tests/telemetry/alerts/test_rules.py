@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from firstaudio.stats.sample import wilson
 from firstaudio.synthesis.roster import EngineStatus
-from firstaudio.telemetry.alert_rules import (
+from firstaudio.telemetry.alerts.rules import (
     FREE_DISK_BYTES,
     LONGEST_WINDOW_S,
     LOW_DISK_BYTES,

@@ -15,8 +15,8 @@ import pytest
 
 from firstaudio.config import TelemetryConfig
 from firstaudio.errors import ConfigError
-from firstaudio.telemetry import webhook
-from firstaudio.telemetry.webhook import Webhook, WebhookStatistics
+from firstaudio.telemetry.alerts import webhook
+from firstaudio.telemetry.alerts.webhook import Webhook, WebhookStatistics
 
 PATIENCE_S = 20.0
 Answer = Callable[[http.server.BaseHTTPRequestHandler], None]

@@ -15,8 +15,8 @@ from typing import Literal
 
 from firstaudio.stats.groups import difference_of_means, difference_of_shares
 from firstaudio.stats.sample import wilson
+from firstaudio.telemetry.advice.recommendation import LITTLE_MS
 from firstaudio.telemetry.measurement import Measurement, bottleneck
-from firstaudio.telemetry.recommendation import LITTLE_MS
 from firstaudio.trace import STAGES, Stage
 
 Dimension = Literal["text_class", "voice", "engine", "hour", "warmth", "streams_ahead"]

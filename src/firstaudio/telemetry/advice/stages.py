@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from firstaudio.telemetry.recommendation import (
+from firstaudio.telemetry.advice.recommendation import (
     LATE_SHARE,
     MIN_REQUESTS,
     Context,
@@ -17,7 +17,7 @@ from firstaudio.telemetry.recommendation import (
     late,
     severity_of,
 )
-from firstaudio.telemetry.summary import Summary
+from firstaudio.telemetry.summary.summary import Summary
 from firstaudio.trace import Stage
 
 SHORTEST_FIRST_SEGMENT_S = 0.6

@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 
 from firstaudio.clock import NS_PER_S, Clock
 from firstaudio.telemetry.measurement import Measurement
-from firstaudio.telemetry.rows import INSERT, NewerFileError, migrate, to_row
 from firstaudio.telemetry.state import make_folder
+from firstaudio.telemetry.store.rows import INSERT, NewerFileError, migrate, to_row
 
 logger = logging.getLogger(__name__)
 

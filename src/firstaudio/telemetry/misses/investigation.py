@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 from firstaudio.slo import TTFA_TARGET_MS, InvestigationCategory
 from firstaudio.stats.sample import wilson
-from firstaudio.telemetry.advice import Recommendation, advise
+from firstaudio.telemetry.advice.advise import Recommendation, advise
+from firstaudio.telemetry.advice.recommendation import Context
 from firstaudio.telemetry.measurement import Measurement
-from firstaudio.telemetry.patterns import (
+from firstaudio.telemetry.misses.patterns import (
     Dimension,
     GroupFinding,
     StageComparison,
@@ -22,8 +23,7 @@ from firstaudio.telemetry.patterns import (
     compare_stages,
     grown_stage,
 )
-from firstaudio.telemetry.recommendation import Context
-from firstaudio.telemetry.summary import Summary, meets, summarise
+from firstaudio.telemetry.summary.summary import Summary, meets, summarise
 from firstaudio.trace import Stage
 
 Status = Literal["no_data", "analysed"]

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from firstaudio.clock import NS_PER_S
-from firstaudio.telemetry import summaries as module
 from firstaudio.telemetry.measurement import Measurement
-from firstaudio.telemetry.store import MeasurementStore
-from firstaudio.telemetry.summaries import MAX_KEPT, Summaries, WindowSummary, _window_summary
+from firstaudio.telemetry.store.store import MeasurementStore
+from firstaudio.telemetry.summary import summaries as module
+from firstaudio.telemetry.summary.summaries import MAX_KEPT, Summaries, WindowSummary, _window_summary
 
 Make = Callable[..., Measurement]
 NOW = 10_000.0

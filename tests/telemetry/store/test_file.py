@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from firstaudio.clock import NS_PER_S
-from firstaudio.telemetry.file import MAX_MOVED, MAX_PAUSE_S, FileTroubleError, MeasurementFile, connect
 from firstaudio.telemetry.measurement import Measurement
+from firstaudio.telemetry.store.file import MAX_MOVED, MAX_PAUSE_S, FileTroubleError, MeasurementFile, connect
 
 DAY_S = 86_400.0
 Make = Callable[..., Measurement]
@@ -307,7 +307,7 @@ WRITE_FOR_EVER = """
 import sys, time
 from pathlib import Path
 from firstaudio.clock import now_ns
-from firstaudio.telemetry.file import MeasurementFile
+from firstaudio.telemetry.store.file import MeasurementFile
 from firstaudio.telemetry.measurement import measure
 from firstaudio.trace import Trace
 
@@ -360,7 +360,7 @@ def test_a_new_file_that_another_process_begins_is_waited_for(opened: Any, path:
 
 
 def test_a_new_file_that_another_process_keeps_is_given_up(opened: Any, path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("firstaudio.telemetry.file.BUSY_S", 0.05)
+    monkeypatch.setattr("firstaudio.telemetry.store.file.BUSY_S", 0.05)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
 

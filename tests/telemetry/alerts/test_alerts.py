@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstaudio.synthesis.roster import EngineStatus
-from firstaudio.telemetry import alerts as module
-from firstaudio.telemetry.alert_rules import Finding
-from firstaudio.telemetry.alerts import CLEAR_AFTER_S, MAX_HISTORY, STALE_AFTER_S, Alert, AlertBook, Alerts
+from firstaudio.telemetry.alerts import alerts as module
+from firstaudio.telemetry.alerts.alerts import CLEAR_AFTER_S, MAX_HISTORY, STALE_AFTER_S, Alert, AlertBook, Alerts
+from firstaudio.telemetry.alerts.rules import Finding
+from firstaudio.telemetry.alerts.webhook import WebhookStatistics
 from firstaudio.telemetry.measurement import Measurement, measure
-from firstaudio.telemetry.webhook import WebhookStatistics
 from firstaudio.trace import Outcome, Trace
 
 
@@ -149,7 +149,7 @@ async def test_a_server_that_fails_is_told_of_once_and_its_recovery_too(caplog):
     server.answer("completed", 30)
     assert await server.check() == []
     server.answer("failed", 20)
-    with caplog.at_level(logging.INFO, "firstaudio.telemetry.alerts"):
+    with caplog.at_level(logging.INFO, "firstaudio.telemetry.alerts.alerts"):
         assert await server.check() == ["success_rate"]
         assert await server.check(5.0) == []
         server.ns += 400 * 10**9

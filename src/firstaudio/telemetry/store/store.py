@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from firstaudio.clock import Clock, now_ns
-from firstaudio.telemetry.file import FileTroubleError, MeasurementFile, connect
 from firstaudio.telemetry.measurement import Measurement
-from firstaudio.telemetry.rows import SELECT, from_row
+from firstaudio.telemetry.store.file import FileTroubleError, MeasurementFile, connect
+from firstaudio.telemetry.store.rows import SELECT, from_row
 
 logger = logging.getLogger(__name__)
 

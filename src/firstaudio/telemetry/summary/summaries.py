@@ -9,8 +9,8 @@ from typing import Any
 
 from firstaudio.clock import NS_PER_S, Clock, now_ns
 from firstaudio.telemetry.measurement import Measurement
-from firstaudio.telemetry.store import DAY_S, MeasurementStore
-from firstaudio.telemetry.summary import Summary, summarise
+from firstaudio.telemetry.store.store import DAY_S, MeasurementStore
+from firstaudio.telemetry.summary.summary import Summary, summarise
 
 MAX_ROWS = 10_000  # a quarter of a second of a thread
 FRESH_S = 1.0

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from firstaudio.slo import CATEGORIES
-from firstaudio.telemetry.advice_rules import RULES
-from firstaudio.telemetry.recommendation import (
+from firstaudio.telemetry.advice.recommendation import (
     MIN_REQUESTS,
     SEVERITIES,
     Context,
@@ -21,7 +20,8 @@ from firstaudio.telemetry.recommendation import (
     evidence,
     failing,
 )
-from firstaudio.telemetry.summary import Summary
+from firstaudio.telemetry.advice.rules import RULES
+from firstaudio.telemetry.summary.summary import Summary
 
 __all__ = ["Context", "Recommendation", "advise", "advise_optimization", "context_of"]
 

@@ -1,4 +1,4 @@
-"""The rules of `advise` but for those about one stage, which are in `advice_stages`."""
+"""The rules of `advise` but for those about one stage, which are in `stages`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from firstaudio.slo import RTF_TARGET
 from firstaudio.stats.sample import wilson
-from firstaudio.telemetry.advice_stages import bottleneck, unexplained
-from firstaudio.telemetry.recommendation import (
+from firstaudio.telemetry.advice.recommendation import (
     BUFFER_MS,
     LATE_SHARE,
     LITTLE_MS,
@@ -23,7 +22,8 @@ from firstaudio.telemetry.recommendation import (
     late,
     share_evidence,
 )
-from firstaudio.telemetry.summary import Group, Share, Summary
+from firstaudio.telemetry.advice.stages import bottleneck, unexplained
+from firstaudio.telemetry.summary.summary import Group, Share, Summary
 from firstaudio.trace import Warmth
 
 MIN_COLD = 3  # cold starts are rare, and each one is seen

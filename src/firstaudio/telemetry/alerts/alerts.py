@@ -14,7 +14,7 @@ from typing import Any
 
 from firstaudio.clock import NS_PER_S, Clock, now_ns
 from firstaudio.synthesis.roster import EngineStatus
-from firstaudio.telemetry.alert_rules import (
+from firstaudio.telemetry.alerts.rules import (
     Finding,
     Seen,
     judge,
@@ -23,8 +23,8 @@ from firstaudio.telemetry.alert_rules import (
     judge_store,
     see,
 )
+from firstaudio.telemetry.alerts.webhook import Webhook
 from firstaudio.telemetry.measurement import Measurement
-from firstaudio.telemetry.webhook import Webhook
 
 logger = logging.getLogger(__name__)
 

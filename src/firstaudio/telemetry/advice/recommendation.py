@@ -13,7 +13,7 @@ from firstaudio.stats.sample import wilson
 from firstaudio.synthesis.cache import CacheStatistics
 from firstaudio.synthesis.scheduler import SchedulerStatistics
 from firstaudio.synthesis.synthesizer import Synthesizer
-from firstaudio.telemetry.summary import Group, Share, Summary
+from firstaudio.telemetry.summary.summary import Group, Share, Summary
 
 Severity = Literal["critical", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "info")

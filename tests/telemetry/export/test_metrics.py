@@ -14,9 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from firstaudio.config import Config, EngineConfig
 from firstaudio.synthesis.synthesizer import Synthesizer
-from firstaudio.telemetry.gauges import CACHE_COUNTERS, CACHE_GAUGES, COUNTERS, GAUGES
+from firstaudio.telemetry.export.gauges import CACHE_COUNTERS, CACHE_GAUGES, COUNTERS, GAUGES
+from firstaudio.telemetry.export.metrics import TTFA_BUCKETS, Metrics
 from firstaudio.telemetry.measurement import Measurement
-from firstaudio.telemetry.metrics import TTFA_BUCKETS, Metrics
 from firstaudio.trace import STAGES, Outcome
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"

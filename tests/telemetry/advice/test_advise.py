@@ -22,10 +22,10 @@ from firstaudio.config import (
 from firstaudio.engines.base import EngineInfo
 from firstaudio.synthesis.cache import CacheStatistics
 from firstaudio.synthesis.scheduler import SchedulerStatistics
-from firstaudio.telemetry.advice import Context, Recommendation, advise, advise_optimization
+from firstaudio.telemetry.advice.advise import Context, Recommendation, advise, advise_optimization
+from firstaudio.telemetry.advice.recommendation import MIN_REQUESTS, SEVERITIES, Setting
 from firstaudio.telemetry.measurement import Measurement, measure
-from firstaudio.telemetry.recommendation import MIN_REQUESTS, SEVERITIES, Setting
-from firstaudio.telemetry.summary import Summary, summarise
+from firstaudio.telemetry.summary.summary import Summary, summarise
 from firstaudio.trace import STAGES, Outcome, Trace
 
 TARGET_MS = 800.0

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from firstaudio.config import Config
 from firstaudio.slo import investigation_category
-from firstaudio.telemetry.investigation import Investigation, investigate
+from firstaudio.telemetry.advice.recommendation import Context
 from firstaudio.telemetry.measurement import Measurement
-from firstaudio.telemetry.patterns import MAX_GROUPS, MIN_GROUP, GroupFinding
-from firstaudio.telemetry.recommendation import Context
+from firstaudio.telemetry.misses.investigation import Investigation, investigate
+from firstaudio.telemetry.misses.patterns import MAX_GROUPS, MIN_GROUP, GroupFinding
 from firstaudio.trace import STAGES
 
 TARGET_MS = 800.0

@@ -1,0 +1,1 @@
+"""What other programs collect: Prometheus metrics, OpenTelemetry spans."""

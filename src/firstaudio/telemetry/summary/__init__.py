@@ -1,0 +1,1 @@
+"""What many measurements say: figures with their n, the trend, of a window of time."""
