@@ -12,9 +12,7 @@ from typing import Any
 
 import pytest
 
-from firstaudio.cli import benchmark_client
-from firstaudio.cli.benchmark_client import url_of
-from firstaudio.config import ServerConfig
+from firstaudio.cli import client
 from firstaudio.telemetry.runs.book import RunBook
 from firstaudio.telemetry.runs.memory import ScheduleMemory, write_memory
 from firstaudio.telemetry.runs.records import RunRecord, RunRequest, RunSummary
@@ -80,7 +78,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
         def log_message(self, *args: object) -> None:
             pass
 
-    monkeypatch.setattr(benchmark_client, "POLL_S", 0.0)
+    monkeypatch.setattr(client, "POLL_S", 0.0)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -271,14 +269,8 @@ def test_an_interrupted_run_is_ended_at_the_server(run: Any, state: Path, fake: 
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(benchmark_client.BenchmarkClient.__init__, "__defaults__", (interrupt,))
+    monkeypatch.setattr(client.ServerClient.__init__, "__defaults__", (interrupt,))
     result = run("schedule", "run", "--url", fake.url)
 
     assert result.exit_code == 130
     assert ("POST", "/benchmarks/cancel") in [asked[:2] for asked in fake.asked]
-
-
-def test_a_server_that_listens_everywhere_is_reached_on_loopback():
-    assert url_of(ServerConfig(host="0.0.0.0", port=81)) == "http://127.0.0.1:81"
-    assert url_of(ServerConfig(host="::", port=81)) == "http://[::1]:81"
-    assert url_of(ServerConfig(host="example.org", port=81)) == "http://example.org:81"

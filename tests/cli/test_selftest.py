@@ -20,9 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstaudio.cli.selftest_checks import Check, Findings, judge_run
-from firstaudio.cli.selftest_client import SelfTestClient
 from firstaudio.cli.selftest_report import as_text, closing
 from firstaudio.cli.selftest_server import PROGRAM, own_server
+from firstaudio.cli.selftest_speech import SelfTestClient
 from firstaudio.cli.selftest_texts import TEXTS, coverage
 from firstaudio.errors import BenchError, NotReadyError, UnauthorizedError
 
@@ -87,7 +87,7 @@ ANSWERS: dict[str, Any] = {
         "summary": {"num_requests": 11, "success_alert": None},
     },
     "/ttfa-performance/investigation": {"category": "EXCELLENT", "num_missed": 0, "n": 11, "pattern": ""},
-    "/benchmarks/run": {"benchmark_id": "bench_1"},
+    "/benchmarks/run": {"benchmark_id": "bench_1", "estimated_duration_s": 30.0},
     "/benchmarks/runs": {"runs": [RUN]},
 }
 PROGRESS = [{"benchmark_id": "bench_1", "progress": 0.5, "current_test": "text=short"}, {"benchmark_id": None}]
@@ -99,7 +99,7 @@ class Told(ThreadingHTTPServer):
     def __init__(self, changes: dict[str, Any]) -> None:
         super().__init__(("127.0.0.1", 0), Answering)
         self.answers = ANSWERS | changes
-        self.progress = [{"status": state} for state in PROGRESS]
+        self.progress = [{"status": state, "last_execution": None} for state in PROGRESS]
         self.unspoken: set[str] = set()
         self.events_end, self.sound = True, tone(4800)
         self.asked: list[tuple[str, dict[str, str], Any]] = []
@@ -186,7 +186,7 @@ def no_key_of_this_machine(monkeypatch):
 @pytest.fixture
 def at_once(monkeypatch):
     """Nobody waits between two questions."""
-    monkeypatch.setattr("firstaudio.cli.selftest_client.POLL_S", 0.0)
+    monkeypatch.setattr("firstaudio.cli.client.POLL_S", 0.0)
     monkeypatch.setattr("firstaudio.cli.selftest_checks.LOOK_S", 0.0)
 
 

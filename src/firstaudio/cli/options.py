@@ -23,6 +23,11 @@ KokoroModelOption = Annotated[
 KokoroVoicesOption = Annotated[
     str | None, typer.Option("--kokoro-voices", metavar="PATH", help="Voices file, in the place of kokoro.voices.")
 ]
+TOKEN = "FIRSTAUDIO_BENCH_TOKEN"
+"""Environment variable with the API key of a server that is asked something."""
+TokenOption = Annotated[
+    str | None, typer.Option("--token", help=f"Its API key; default: {TOKEN}, else the configuration's first one.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,24 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstaudio.cli.options import ConfigOption, JsonOption
+from firstaudio.cli.options import ConfigOption, JsonOption, TokenOption, talk
 from firstaudio.config import Config, load
 
 if TYPE_CHECKING:
-    from firstaudio.cli.benchmark_client import BenchmarkClient
+    from firstaudio.cli.client import ServerClient
     from firstaudio.telemetry.runs.records import RunRecord, RunSummary
 
 EXIT_FAILED, EXIT_SUSPECT = 1, 99
-TOKEN = "FIRSTAUDIO_BENCH_TOKEN"
 TYPES = ("ttfa", "streaming", "full")
 _COLUMNS = ("id", "type", "by", "status", "verdict", "requests", "TTFA, ms", "RTF", "trend")
 
 UrlOption = Annotated[
     str | None,
     typer.Option("--url", help="The server to benchmark; default: the one that the configuration describes."),
-]
-TokenOption = Annotated[
-    str | None, typer.Option("--token", help=f"Its API key; default: {TOKEN}, else the configuration's first one.")
 ]
 TypeOption = Annotated[
     str | None, typer.Option("--type", metavar="|".join(TYPES), help="Which benchmark; default: schedule.benchmark.")
@@ -60,7 +55,7 @@ def list_(
     effective = load(config)
     if url is None:
         told = _plan(effective)
-        _say(
+        talk(
             f"this is the configuration here, with the state in {told['folder']}; --url shows that of a running server"
         )
     else:
@@ -89,17 +84,17 @@ def run(
     kind = type_ or effective.schedule.benchmark
     if kind not in TYPES:
         raise typer.BadParameter(f"{kind} is not known; use one of {', '.join(TYPES)}", param_hint="--type")
-    card = _client(url, token, effective).run(kind, _say)
+    card = _client(url, token, effective).benchmark({"benchmark_type": kind}, talk)
     if json_:
         print(json.dumps(card, indent=2))
     else:
         _print_card(card)
     if card["status"] != "succeeded":
-        _say(f"{card['id']} {card['status']}: {card['error']}")
+        talk(f"{card['id']} {card['status']}: {card['error']}")
         raise typer.Exit(EXIT_FAILED)
     suspects = [trend["sentence"] for trend in card["trends"] if trend["verdict"] == "suspect"]
     for sentence in suspects:
-        _say(f"suspect: {sentence}")
+        talk(f"suspect: {sentence}")
     raise typer.Exit(EXIT_SUSPECT if suspects else 0)
 
 
@@ -117,17 +112,16 @@ def history(config: ConfigOption = None, json_: JsonOption = False) -> None:
     else:
         _print_table(records)
     for problem in found.unreadable:
-        _say(problem)
+        talk(problem)
     if not records:
-        _say(f"there is no run in {book.folder}; `firstaudio schedule run` makes one of a server that runs")
+        talk(f"there is no run in {book.folder}; `firstaudio schedule run` makes one of a server that runs")
 
 
-def _client(url: str | None, token: str | None, config: Config) -> BenchmarkClient:
+def _client(url: str | None, token: str | None, config: Config) -> ServerClient:
     """Of the server at `url`, else of the one that the configuration describes."""
-    from firstaudio.cli.benchmark_client import BenchmarkClient, url_of
+    from firstaudio.cli.client import ServerClient, key_for, url_of
 
-    keys = config.server.api_keys
-    return BenchmarkClient(url or url_of(config.server), token or os.environ.get(TOKEN) or (keys[0] if keys else None))
+    return ServerClient(url or url_of(config.server), key_for(token, config.server))
 
 
 def _plan(config: Config) -> dict[str, Any]:
@@ -218,7 +212,3 @@ def _number(value: float | None, form: str) -> str:
 
 def _iso(moment: float | None) -> str | None:
     return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
-
-
-def _say(message: str) -> None:
-    print(f"firstaudio: {message}", file=sys.stderr)

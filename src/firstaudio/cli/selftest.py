@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -15,14 +14,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstaudio.cli.options import ConfigOption, EngineOption, JsonOption, load_with_engine
+from firstaudio.cli.options import ConfigOption, EngineOption, JsonOption, TokenOption, load_with_engine
 from firstaudio.errors import ConfigError
 
 if TYPE_CHECKING:
     from firstaudio.cli.selftest_checks import Findings
-    from firstaudio.cli.selftest_client import SelfTestClient
+    from firstaudio.cli.selftest_speech import SelfTestClient
 
-TOKEN = "FIRSTAUDIO_BENCH_TOKEN"
 # Nothing but the test shall happen there, and nobody shall be told of it.
 QUIET = ("--schedule-every", "off", "--schedule-webhook-url", "", "--telemetry-webhook-url", "", "--no-tuner-enabled")
 
@@ -40,9 +38,7 @@ def selftest(
     url: Annotated[
         str | None, typer.Option("--url", help="The server to test; default: one of its own, that ends with the test.")
     ] = None,
-    token: Annotated[
-        str | None, typer.Option("--token", help=f"API key; default: {TOKEN}, else the configuration's first one.")
-    ] = None,
+    token: TokenOption = None,
     benchmark: Annotated[
         Benchmark, typer.Option(help="What the server runs of itself; ttfa is the shortest.")
     ] = Benchmark.TTFA,
@@ -72,12 +68,13 @@ def selftest(
 @contextmanager
 def _client(url: str | None, token: str | None, engine: str | None, config: Path | None) -> Iterator[SelfTestClient]:
     """Of the server that is there, or of one that is started for it; its state is thrown away."""
-    from firstaudio.cli.selftest_client import SelfTestClient
+    from firstaudio.cli.client import key_for
     from firstaudio.cli.selftest_server import own_server
+    from firstaudio.cli.selftest_speech import SelfTestClient
 
-    keys = load_with_engine(config, engine).server.api_keys
+    server = load_with_engine(config, engine).server
     if url is not None:
-        yield SelfTestClient(url, token or os.environ.get(TOKEN) or (keys[0] if keys else None), run="selftest")
+        yield SelfTestClient(url, key_for(token, server), run="selftest")
         return
     with tempfile.TemporaryDirectory(prefix="firstaudio-selftest-") as state:
         flags = [*QUIET, "--telemetry-enabled", "--telemetry-state-folder", state]
@@ -85,7 +82,7 @@ def _client(url: str | None, token: str | None, engine: str | None, config: Path
         flags += ["--engine", engine] if engine else []
         _say("starting a server")
         with own_server(flags) as own_url:
-            yield SelfTestClient(own_url, keys[0] if keys else None)
+            yield SelfTestClient(own_url, server.api_keys[0] if server.api_keys else None)
 
 
 def _as_json(found: Findings) -> str:

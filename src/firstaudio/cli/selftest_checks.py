@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from firstaudio.cli.selftest_client import Heard, SelfTestClient
+from firstaudio.cli.client import SPEECH_TIMEOUT_S
+from firstaudio.cli.selftest_speech import Heard, SelfTestClient
 from firstaudio.cli.selftest_texts import SENTENCES, TEXTS, Coverage, coverage
 from firstaudio.errors import BenchError
 from firstaudio.slo import RTF_TARGET, TTFA_TARGET_MS, category, is_met
@@ -120,7 +121,7 @@ def _checked(
 
 
 def _quick(client: SelfTestClient, found: Findings) -> Check:
-    quick = found.quick = client.ask("POST", "/benchmarks/ttfa/quick")
+    quick = found.quick = client.ask("POST", "/benchmarks/ttfa/quick", timeout_s=SPEECH_TIMEOUT_S)
     says = f"{quick['ttfa_ms']:.1f} ms, target {quick['target_ms']:g} ms, {quick['warmth']}"
     if quick["warmth"] == "cached":
         return Check("", "not checked", f"{says}: its audio was not made for this answer")

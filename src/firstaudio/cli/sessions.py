@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstaudio.cli.options import JsonOption
+from firstaudio.cli.options import JsonOption, talk
 
 if TYPE_CHECKING:
     from firstaudio.bench.compare import Comparison
@@ -79,9 +79,9 @@ def list_(output_dir: OutputDirOption = OUTPUT_DIR, json_: JsonOption = False) -
             print(*row, sep="\t")
     for entry in entries:
         if entry.problem:
-            _say(entry.problem)
+            talk(entry.problem)
     if not entries:
-        _say(f"there is no session in {output_dir}; `firstaudio bench demo` makes one")
+        talk(f"there is no session in {output_dir}; `firstaudio bench demo` makes one")
 
 
 @sessions_app.command()
@@ -142,7 +142,7 @@ def export(
         return
     whole = "".join(pieces)  # made before the file is opened: an error leaves an older one alone
     output.write_bytes(whole.encode())
-    _say(f"wrote {output}")
+    talk(f"wrote {output}")
 
 
 @sessions_app.command()
@@ -175,7 +175,7 @@ def clean(
         if yes and not dry_run:
             remove_session(entry.folder.name, output_dir)
     if doomed and not yes and not dry_run:
-        _say("nothing was removed; give --yes to remove these sessions with all their files")
+        talk("nothing was removed; give --yes to remove these sessions with all their files")
         raise typer.Exit(EXIT_USAGE)
 
 
@@ -221,7 +221,7 @@ def _doomed(
     readable = [entry for entry in entries if entry.problem is None]
     for entry in entries:
         if entry.problem is not None:
-            _say(f"{entry.name} is left alone: {entry.problem}")
+            talk(f"{entry.name} is left alone: {entry.problem}")
     old = [] if keep is None and older_than is None else readable
     if keep is not None:
         old = old[: max(0, len(old) - keep)]
@@ -242,7 +242,7 @@ def _may_be_running(entry: SessionEntry, now: datetime, partial: bool) -> bool:
     running = not entry.completed and now - datetime.fromtimestamp(written, UTC) < grace
     if running:
         advice = "" if partial else "; --partial removes it if its run was broken off"
-        _say(f"{entry.name} is left alone: it is not completed and was written to within the last {words}{advice}")
+        talk(f"{entry.name} is left alone: it is not completed and was written to within the last {words}{advice}")
     return running
 
 
@@ -271,7 +271,7 @@ def _print_comparison(comparison: Comparison, form: ComparisonFormat) -> None:
     if form is ComparisonFormat.JSON:
         print(json.dumps({**asdict(comparison), "exit_code": comparison.exit_code}, indent=2, allow_nan=False))
     elif form is ComparisonFormat.TABLE and not (comparison.cells or comparison.gates):
-        _say(comparison.sentence)
+        talk(comparison.sentence)
     elif form is ComparisonFormat.TABLE:
         from firstaudio.bench.report.console import print_comparison
 
@@ -290,7 +290,7 @@ def _rows(folder: Path) -> list[RequestRecord]:
         warnings.simplefilter("always")
         rows = list(read_records(folder))
     for warning in caught:
-        _say(str(warning.message))
+        talk(str(warning.message))
     return rows
 
 
@@ -298,7 +298,7 @@ def _write_reports(session: Session, folder: Path, records: list[RequestRecord])
     from firstaudio.bench.report.write import write_reports
 
     written = write_reports(session, folder, records)
-    _say(f"wrote {', '.join(path.name for path in written)} in {folder}")
+    talk(f"wrote {', '.join(path.name for path in written)} in {folder}")
 
 
 def _session_json(session: Session) -> str:
@@ -329,7 +329,3 @@ def _console() -> Any:
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else WIDTH)
-
-
-def _say(message: str) -> None:
-    print(f"firstaudio: {message}", file=sys.stderr)
