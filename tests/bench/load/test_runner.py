@@ -226,7 +226,14 @@ async def test_an_interruption_keeps_what_there_is(target: Any) -> None:
     assert not run.completed
 
 
-@pytest.mark.parametrize("load_of", [{}, {"arrival": "constant", "rate_per_s": 200.0}])
+@pytest.mark.parametrize(
+    "load_of",
+    [
+        {},
+        {"arrival": "constant", "rate_per_s": 200.0},
+        {"arrival": "trace", "offsets_s": (0.0,) * 8},  # all are due while the first is on its way
+    ],
+)
 async def test_after_an_interruption_nobody_asks_again(target: Any, load_of: dict[str, Any]) -> None:
     stop = asyncio.Event()
 
