@@ -84,7 +84,8 @@ class OpenLoop:
             self._num_waited += self._free.empty()
         client = await self._free.get()
         if self._parts.is_over:  # meanwhile
-            return self._free.put_nowait(client)
+            self._free.put_nowait(client)
+            return
         taken = self._book.begin(self._stock.next(phase), phase, client.number, scheduled_ns)
         task = asyncio.create_task(self._request(client, taken))
         self._requests.add(task)
