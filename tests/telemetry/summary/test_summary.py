@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from firstaudio.stats.sample import MIN_SAMPLES
 from firstaudio.telemetry.measurement import Measurement
-from firstaudio.telemetry.summary.summary import MIN_TREND, NUM_RECENT, Share, attained, figures, meets, summarise
+from firstaudio.telemetry.summary.figures import Share, figures
+from firstaudio.telemetry.summary.summary import NUM_RECENT, attained, meets, summarise
+from firstaudio.telemetry.summary.trend import MIN_TREND
 from firstaudio.trace import STAGES
 
 Make = Callable[..., Measurement]

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from firstaudio.config import Config, EngineConfig, StreamingConfig, SyntheticConfig
 from firstaudio.synthesis.synthesizer import Synthesizer
 from firstaudio.synthesis.utterance import Utterance
-from firstaudio.telemetry.tuner.allocation import MAX_OPEN, WASHOUT_S, WINDOW_S, Pairs, Windows
 from firstaudio.telemetry.tuner.decisions import FILE_NAME, MAX_DECISIONS, Decision, DecisionLog
-from firstaudio.telemetry.tuner.experiment import Experiment, Label, Plan
 from firstaudio.telemetry.tuner.idle import QUIET_S, IdleTraffic, texts
 from firstaudio.telemetry.tuner.knobs import knob_of
 from firstaudio.telemetry.tuner.proposal import Nothing, Proposal, propose
+from firstaudio.telemetry.tuner.trial.allocation import MAX_OPEN, WASHOUT_S, WINDOW_S, Pairs, Windows
+from firstaudio.telemetry.tuner.trial.experiment import Experiment, Label, Plan
 from firstaudio.trace import Trace
 
 from .conftest import BLANK, Clock, measurement

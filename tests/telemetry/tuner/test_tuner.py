@@ -224,7 +224,7 @@ async def test_an_experiment_that_cannot_be_judged_is_abandoned(make, monkeypatc
     world = make(BAD)
     await world.tuner.start()
     world.tuner.trigger("streaming.min_chunk_size_ms", 20)
-    monkeypatch.setattr("firstaudio.telemetry.tuner.experiment.judge", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("firstaudio.telemetry.tuner.trial.experiment.judge", lambda *_, **__: 1 / 0)
     for _ in range(80):
         world.speak()
     with pytest.raises(ZeroDivisionError):

@@ -30,7 +30,8 @@ from firstaudio.server.service import Service, service_of
 from firstaudio.slo import CATEGORIES
 from firstaudio.telemetry.advice.advise import advise
 from firstaudio.telemetry.measurement import Measurement
-from firstaudio.telemetry.summary.summary import Share, Summary, meets
+from firstaudio.telemetry.summary.figures import Share
+from firstaudio.telemetry.summary.summary import Summary, meets
 from firstaudio.trace import STAGES
 
 router = APIRouter(tags=["performance"])

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from firstaudio.slo import Category, InvestigationCategory
-from firstaudio.telemetry.summary.summary import Direction
+from firstaudio.telemetry.summary.trend import Direction
 from firstaudio.trace import Origin, Outcome, Stage, TextClass, Warmth
 
 MAX_MEASUREMENTS = 1000

@@ -13,7 +13,8 @@ from firstaudio.stats.sample import wilson
 from firstaudio.synthesis.cache import CacheStatistics
 from firstaudio.synthesis.scheduler import SchedulerStatistics
 from firstaudio.synthesis.synthesizer import Synthesizer
-from firstaudio.telemetry.summary.summary import Group, Share, Summary
+from firstaudio.telemetry.summary.figures import Share
+from firstaudio.telemetry.summary.summary import Group, Summary
 
 Severity = Literal["critical", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "info")

@@ -23,7 +23,8 @@ from firstaudio.telemetry.advice.recommendation import (
     share_evidence,
 )
 from firstaudio.telemetry.advice.stages import bottleneck, unexplained
-from firstaudio.telemetry.summary.summary import Group, Share, Summary
+from firstaudio.telemetry.summary.figures import Share
+from firstaudio.telemetry.summary.summary import Group, Summary
 from firstaudio.trace import Warmth
 
 MIN_COLD = 3  # cold starts are rare, and each one is seen

@@ -14,7 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 from firstaudio.slo import (
     SHORT_CHARS,
@@ -27,86 +27,14 @@ from firstaudio.slo import (
     investigation_category,
     is_met,
 )
-from firstaudio.stats.sample import MIN_SAMPLES, QUANTILES, quantile, quantile_interval, theil_sen, wilson
 from firstaudio.telemetry.measurement import Measurement, bottleneck
+from firstaudio.telemetry.summary.figures import Figures, Share, figures
+from firstaudio.telemetry.summary.trend import Trend, trend_of
 from firstaudio.trace import STAGES, Outcome, Stage, TextClass, Warmth
 
 Name = TypeVar("Name", bound=str)
-Direction = Literal["improving", "degrading", "stable", "unknown"]
 
 NUM_RECENT = 10
-MIN_TREND = 20  # measurements
-TREND_SHARE, TREND_FLOOR_MS = 0.05, 5.0  # what counts as a change: the floors of the harness
-S_PER_HOUR = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """A sample of times, or of other numbers of which less is better.
-
-    Attributes:
-        n: Its size, failures included.
-        num_failed: Failures: infinite.
-        mean: Of the finite ones; None where there are none.
-        min: The same.
-        max: The same.
-        percentiles: By name (p50 to p99); None where the sample is too small (`stats.sample.MIN_SAMPLES`) or where
-            the percentile is a failure.
-        intervals: Of 95 %, by the percentiles that have a value; None where it has no finite end.
-    """
-
-    n: int
-    num_failed: int
-    mean: float | None
-    min: float | None
-    max: float | None
-    percentiles: Mapping[str, float | None]
-    intervals: Mapping[str, tuple[float, float] | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """How many of how many.
-
-    Attributes:
-        num: Those that did.
-        n: All of them.
-    """
-
-    num: int
-    n: int
-
-    @property
-    def value(self) -> float | None:
-        """0..1; None of nothing."""
-        return self.num / self.n if self.n else None
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """Of 95 %, by Wilson; None of nothing."""
-        return wilson(self.num, self.n) if self.n else None
-
-
-@dataclass(frozen=True, slots=True)
-class Trend:
-    """Where TTFA went while the time passed: a Theil-Sen line through the measurements.
-
-    Attributes:
-        direction: "improving" or "degrading": the interval leaves out zero, and the change over the time observed is
-            more than 5 % and 5 ms; "stable": it is certainly less; "unknown": too few, or neither can be said.
-        n: Measurements.
-        span_s: Between the first and the last one.
-        change_ms: Over the span; None where there is no line.
-        low_ms: Lower end of its 95 % interval.
-        high_ms: Upper end.
-    """
-
-    direction: Direction
-    n: int
-    span_s: float
-    change_ms: float | None = None
-    low_ms: float | None = None
-    high_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +176,7 @@ def summarise(measurements: Iterable[Measurement], target_ms: float = TTFA_TARGE
         category=_category(ttfa),
         investigation_category=_investigation_category(ttfa, attainment),
         recent_ms=[each.ttfa_ms for each in reversed(spoken) if each.ttfa_ms is not None][:NUM_RECENT],
-        trend=_trend(spoken),
+        trend=trend_of(spoken),
         stages=stages,
         other_ms=_other_ms(spoken),
         bottleneck=bottleneck({stage: each.share for stage, each in stages.items()}),
@@ -287,34 +215,6 @@ def attained(measurements: Iterable[Measurement], target_ms: float) -> Share:
     return Share(sum(held), len(held))
 
 
-def figures(values: Iterable[float | None]) -> Figures:
-    """The figures of a sample; None is no part of it, infinite is a failure."""
-    sample = sorted(value for value in values if value is not None)
-    finite = [value for value in sample if value != math.inf]
-    percentiles = {name: _percentile(sample, name) for name in QUANTILES}
-    return Figures(
-        n=len(sample),
-        num_failed=len(sample) - len(finite),
-        mean=math.fsum(finite) / len(finite) if finite else None,
-        min=finite[0] if finite else None,
-        max=finite[-1] if finite else None,
-        percentiles=percentiles,
-        intervals={name: _interval(sample, name) for name, value in percentiles.items() if value is not None},
-    )
-
-
-def _percentile(sample: Sequence[float], name: str) -> float | None:
-    if len(sample) < MIN_SAMPLES[name]:
-        return None
-    value = quantile(sample, QUANTILES[name])
-    return value if math.isfinite(value) else None
-
-
-def _interval(sample: Sequence[float], name: str) -> tuple[float, float] | None:
-    interval = quantile_interval(sample, QUANTILES[name])
-    return interval if interval is not None and math.isfinite(interval[1]) else None
-
-
 def _category(ttfa: Figures) -> Category | None:
     return None if ttfa.mean is None else category(ttfa.mean)
 
@@ -332,28 +232,6 @@ def _success_alert(success: Share) -> str | None:
         f"{success.n - success.num} of {success.n} requests failed: success lies below {SUCCESS_TARGET:.0%} "
         f"(at most {success.interval[1]:.1%}, 95 % interval); the log names the errors"
     )
-
-
-def _trend(measurements: Sequence[Measurement]) -> Trend:
-    """`measurements` by time."""
-    points = [(each.timestamp, each.ttfa_ms) for each in measurements if each.ttfa_ms is not None]
-    span_s = points[-1][0] - points[0][0] if points else 0.0
-    hours, values = [(at - points[0][0]) / S_PER_HOUR for at, _ in points], [value for _, value in points]
-    line = theil_sen(hours, values) if len(points) >= MIN_TREND else None
-    if line is None:
-        return Trend("unknown", len(points), span_s)
-    change, low, high = (each * span_s / S_PER_HOUR for each in (line.value, line.low, line.high))
-    floor = max(TREND_FLOOR_MS, TREND_SHARE * quantile(values, 0.5))
-    return Trend(_direction(change, low, high, floor), len(points), span_s, change, low, high)
-
-
-def _direction(change: float, low: float, high: float, floor: float) -> Direction:
-    if low > 0 and change > floor:
-        return "degrading"
-    if high < 0 and change < -floor:
-        return "improving"
-    certain = low > 0 or high < 0 or (low >= -floor and high <= floor)
-    return "stable" if certain else "unknown"
 
 
 def _stages(measurements: Sequence[Measurement]) -> dict[Stage, StageFigures]:

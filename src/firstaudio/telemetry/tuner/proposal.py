@@ -9,9 +9,9 @@ from statistics import median
 from firstaudio.config import StreamingConfig
 from firstaudio.stats.sample import wilson
 from firstaudio.telemetry.measurement import Measurement
-from firstaudio.telemetry.tuner.experiment import ORIGINS, is_stalled
 from firstaudio.telemetry.tuner.knobs import KNOBS, Knob, Value
-from firstaudio.telemetry.tuner.verdict import ABSOLUTE_FLOORS, RELATIVE_FLOOR
+from firstaudio.telemetry.tuner.trial.experiment import ORIGINS, is_stalled
+from firstaudio.telemetry.tuner.trial.verdict import ABSOLUTE_FLOORS, RELATIVE_FLOOR
 
 MIN_ROWS = 20
 STALL_SHARE = 0.01  # from which on, for certain, listeners are worth an experiment

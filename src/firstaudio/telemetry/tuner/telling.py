@@ -9,8 +9,8 @@ from typing import Any
 from firstaudio.config import StreamingConfig
 from firstaudio.telemetry.advice.recommendation import Gain, Recommendation, Setting
 from firstaudio.telemetry.tuner.decisions import Decision
-from firstaudio.telemetry.tuner.experiment import Experiment
 from firstaudio.telemetry.tuner.knobs import KNOBS, Knob
+from firstaudio.telemetry.tuner.trial.experiment import Experiment
 from firstaudio.telemetry.tuner.tuner import TunerStatus, advice
 
 

@@ -30,12 +30,12 @@ from firstaudio.synthesis.utterance import Utterance
 from firstaudio.telemetry.measurement import Measurement
 from firstaudio.telemetry.tuner.background import Background
 from firstaudio.telemetry.tuner.decisions import Action, Decision, DecisionLog
-from firstaudio.telemetry.tuner.experiment import ORIGINS, Experiment, Look, Plan
 from firstaudio.telemetry.tuner.idle import IdleTraffic
 from firstaudio.telemetry.tuner.knobs import KNOBS, Knob, Value, knob_of
-from firstaudio.telemetry.tuner.probation import Probation
 from firstaudio.telemetry.tuner.proposal import MIN_ROWS, Nothing, Proposal, first_open, propose, usable
-from firstaudio.telemetry.tuner.verdict import Verdict
+from firstaudio.telemetry.tuner.trial.experiment import ORIGINS, Experiment, Look, Plan
+from firstaudio.telemetry.tuner.trial.probation import Probation
+from firstaudio.telemetry.tuner.trial.verdict import Verdict
 from firstaudio.trace import Trace
 
 logger = logging.getLogger(__name__)

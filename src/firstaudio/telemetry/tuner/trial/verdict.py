@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 from firstaudio.stats.paired import bootstrap_rounds, hodges_lehmann
 from firstaudio.telemetry.tuner.knobs import Metric
-from firstaudio.telemetry.tuner.signed_rank import signed_rank_p
+from firstaudio.telemetry.tuner.trial.signed_rank import signed_rank_p
 
 Name = Literal["better", "worse", "harmful", "equivalent", "inconclusive"]
 Arm = Literal["a", "b"]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import wilcoxon
 
-from firstaudio.telemetry.tuner.signed_rank import signed_rank_p
+from firstaudio.telemetry.tuner.trial.signed_rank import signed_rank_p
 
 
 @given(st.lists(st.integers(-30, 30).filter(bool), min_size=10, max_size=120))

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from firstaudio.config import StreamingConfig
 from firstaudio.telemetry.measurement import Measurement
-from firstaudio.telemetry.tuner.allocation import Allocation, Pairs, Windows
 from firstaudio.telemetry.tuner.knobs import Knob, Metric, Value
-from firstaudio.telemetry.tuner.verdict import LOOK_ALPHAS, LOOK_SHARES, Arm, Cells, Counts, Verdict, harm, judge
+from firstaudio.telemetry.tuner.trial.allocation import Allocation, Pairs, Windows
+from firstaudio.telemetry.tuner.trial.verdict import LOOK_ALPHAS, LOOK_SHARES, Arm, Cells, Counts, Verdict, harm, judge
 from firstaudio.trace import Trace
 
 ORIGINS = ("client", "tuner")  # a benchmark measures what holds; nobody listens to a warm-up

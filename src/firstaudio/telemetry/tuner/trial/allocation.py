@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import NamedTuple, Protocol
 
-from firstaudio.telemetry.tuner.verdict import Arm
+from firstaudio.telemetry.tuner.trial.verdict import Arm
 
 MAX_OPEN = 256  # pairs that wait for their other half; a client can ask for many kinds of things
 WINDOW_S = 30.0

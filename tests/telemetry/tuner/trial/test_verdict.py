@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from firstaudio.telemetry.tuner.verdict import (
+from firstaudio.telemetry.tuner.trial.verdict import (
     LOOK_ALPHAS,
     Counts,
     compare,

@@ -7,8 +7,8 @@ from typing import Any
 
 from firstaudio.config import StreamingConfig
 from firstaudio.telemetry.measurement import Measurement
-from firstaudio.telemetry.tuner.experiment import ORIGINS, Experiment, has_left, is_failed, is_stalled
-from firstaudio.telemetry.tuner.verdict import Counts, harm
+from firstaudio.telemetry.tuner.trial.experiment import ORIGINS, Experiment, has_left, is_failed, is_stalled
+from firstaudio.telemetry.tuner.trial.verdict import Counts, harm
 
 LENGTH = 200  # answers
 
