@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from firstaudio.config import Config, EngineConfig
 from firstaudio.synthesis.synthesizer import Synthesizer
 from firstaudio.telemetry.export.gauges import CACHE_COUNTERS, CACHE_GAUGES, COUNTERS, GAUGES
-from firstaudio.telemetry.export.metrics import TTFA_BUCKETS, Metrics
+from firstaudio.telemetry.export.metrics import BATCH, TTFA_BUCKETS, Metrics
 from firstaudio.telemetry.measurement import Measurement
 from firstaudio.trace import STAGES, Outcome
 
@@ -237,3 +237,14 @@ async def test_gauges_are_what_the_schedulers_say():
         assert series["firstaudio_process_tree_resident_bytes", ()] > 1_000_000
     finally:
         await speaker.close()
+
+
+@pytest.mark.parametrize("count", [1, BATCH - 1, BATCH, BATCH + 1, 3 * BATCH])
+async def test_each_request_is_counted_once_however_many_came_since_the_last_scrape(count: int, measurement: Make):
+    metrics = Metrics(synthesizer())
+    for _ in range(count):
+        metrics.observe(measurement())
+
+    assert await total(metrics, "requests_total") == count
+    assert await total(metrics, "requests_total") == count
+    assert await total(metrics, "ttfa_seconds_count") == count

@@ -8,6 +8,7 @@ cannot make series; a voice is no label.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterator
 from typing import Generic, TypeVar, get_args
 
@@ -21,6 +22,7 @@ from firstaudio.telemetry.export.gauges import NAMESPACE, StateCollector
 from firstaudio.telemetry.measurement import Measurement
 from firstaudio.trace import Outcome
 
+BATCH = 32  # measurements that are counted in a row, which keeps the event loop for about a millisecond
 NOBODY = "none"  # label of a request that came to no engine
 MS_PER_S = 1000.0
 # In seconds, from a hit of the cache to a server that has fallen behind; 0.4, 0.8, 1.2 and 2 are where categories end.
@@ -43,6 +45,7 @@ class Metrics:
     """
 
     def __init__(self, synthesizer: Synthesizer, *, is_fed: bool = True) -> None:
+        self._waiting: deque[Measurement] = deque()
         self._registry = _Registry()
         self._state = StateCollector(synthesizer)
         self._counters = _Counters(self._registry)
@@ -54,11 +57,13 @@ class Metrics:
         Info("build", "What runs.", namespace=NAMESPACE, registry=self._registry).info({"version": __version__})
 
     def observe(self, measurement: Measurement) -> None:
-        """Count one finished request, on the event loop."""
-        engine = measurement.engine or NOBODY
-        self._counters.observe(engine, measurement)
-        if measurement.origin == "client":
-            self._histograms.observe(engine, measurement)
+        """Count one finished request, with others at the next scrape at the latest: in a row they cost half as much.
+
+        On the event loop.
+        """
+        self._waiting.append(measurement)
+        if len(self._waiting) == BATCH:
+            self._count()
 
     async def render(self, accept: str = "") -> tuple[bytes, str]:
         """All metrics now. Must be called on the event loop; they are written out in a thread.
@@ -69,8 +74,17 @@ class Metrics:
         Returns:
             The body and its content type.
         """
+        self._count()
         self._state.look()
         return await asyncio.to_thread(self._write, accept)
+
+    def _count(self) -> None:
+        while self._waiting:
+            measurement = self._waiting.popleft()
+            engine = measurement.engine or NOBODY
+            self._counters.observe(engine, measurement)
+            if measurement.origin == "client":
+                self._histograms.observe(engine, measurement)
 
     def _write(self, accept: str) -> tuple[bytes, str]:
         try:

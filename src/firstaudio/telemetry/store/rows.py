@@ -61,6 +61,7 @@ MIGRATIONS: tuple[str, ...] = (
     """,
 )
 
+_PLAIN_COLUMNS = tuple(name for name in COLUMNS if name not in JSON_COLUMNS)
 _NAMES = ", ".join(COLUMNS)
 INSERT = f"INSERT INTO measurements (lived_s, {_NAMES}) VALUES (?, {', '.join('?' * len(COLUMNS))})"
 SELECT = f"SELECT {_NAMES} FROM measurements"
@@ -97,18 +98,17 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 def to_row(measurement: Measurement) -> tuple[Any, ...]:
     """The values of `COLUMNS`."""
-    return tuple(_to_cell(getattr(measurement, name)) for name in COLUMNS)
+    plain = (_to_cell(getattr(measurement, name)) for name in _PLAIN_COLUMNS)
+    return (*plain, *(json.dumps(getattr(measurement, name)) for name in JSON_COLUMNS))
 
 
 def from_row(row: Sequence[Any]) -> Measurement:
     """What `SELECT` gave, as it was before."""
-    num_plain = len(COLUMNS) - len(JSON_COLUMNS)
+    num_plain = len(_PLAIN_COLUMNS)
     return Measurement(*row[:num_plain], *map(json.loads, row[num_plain:]))
 
 
 def _to_cell(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return json.dumps(value)
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()  # half a surrogate pair is no text for SQLite
     return value
