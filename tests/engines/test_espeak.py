@@ -257,16 +257,29 @@ def test_text_that_c_cannot_hold_is_an_error_not_a_truncation(espeak):
     assert loudness(speak(espeak, "next")) > 1000
 
 
+class Impatient:
+    """Stands in for a worker's poll: whatever the time limit, it is over at once and nothing was said."""
+
+    def __init__(self):
+        self.limits_ms = []
+
+    def poll(self, limit_ms):
+        self.limits_ms.append(limit_ms)
+        return []
+
+
 def test_a_silent_worker_is_stopped_after_the_time_limit():
-    engine = EspeakEngine(Config(espeak=EspeakConfig(num_workers=1, step_timeout_s=0.5)))
+    engine = EspeakEngine(Config(espeak=EspeakConfig(num_workers=1, step_timeout_s=7.5)))
     engine.start()
     try:
-        pid = engine.worker_pids()[0]
-        os.kill(pid, signal.SIGSTOP)
-        with pytest.raises(StepTimeoutError, match=r"0\.5 s"):
+        (worker,) = engine._pool._workers
+        worker._poll = Impatient()
+        os.kill(worker.pid, signal.SIGSTOP)
+        with pytest.raises(StepTimeoutError, match=r"7\.5 s"):
             speak(engine, "hello")
+        assert worker._poll.limits_ms == [7500]
         assert loudness(speak(engine, "hello")) > 1000
-        assert engine.worker_pids() != [pid]
+        assert engine.worker_pids() != [worker.pid]
     finally:
         engine.close()
 
