@@ -9,7 +9,7 @@ from functools import partial
 
 from firstaudio.cli.main import main
 from firstaudio.server import app
-from firstaudio.synthesis.scheduler import ScheduledStream
+from firstaudio.synthesis.scheduled import ScheduledStream
 
 
 def arrival(stream: ScheduledStream) -> float:

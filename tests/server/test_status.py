@@ -35,6 +35,7 @@ IDLE = SchedulerStatistics(
     num_unstarted=0,
     num_waiting=0,
     num_parked=0,
+    num_joined=0,
     num_lanes=2,
     num_busy_lanes=0,
     num_steps=0,

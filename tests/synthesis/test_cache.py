@@ -16,7 +16,9 @@ from firstaudio.engines.base import SpeakRequest
 from firstaudio.engines.espeak.engine import EspeakEngine
 from firstaudio.engines.synthetic import SyntheticEngine
 from firstaudio.errors import EngineError
-from firstaudio.synthesis.cache import JOINABLE_S, PhraseCache, SegmentKey, segment_key
+from firstaudio.synthesis.cache import PhraseCache
+from firstaudio.synthesis.recording import JOINABLE_S, PENDING
+from firstaudio.synthesis.segment_key import SegmentKey, segment_key
 from firstaudio.synthesis.synthesizer import Synthesizer
 from firstaudio.synthesis.utterance import Utterance
 from firstaudio.trace import Trace
@@ -41,10 +43,23 @@ def listen(cache, engine, request, *, is_first=True, fresh=False, origin="client
     """(everything recorded, the replay) of one listener who hears all."""
     replay = cache.open(key_of(request), Trace(origin=origin), is_first=is_first, fresh=fresh)
     try:
-        replay.begin(engine, request)
-        return list(replay), replay
+        assert replay.begin(engine, request)
+        return hear(replay), replay
     finally:
         replay.close()
+
+
+def hear(replay):
+    """The rest, waiting for other lanes where they are at work."""
+    heard = []
+    while (recorded := replay.take()) is not None:
+        if recorded is not PENDING:
+            heard.append(recorded)
+            continue
+        free = threading.Event()
+        replay.when_free(free.set)
+        assert free.wait(TIMEOUT_S)
+    return heard
 
 
 def same(recorded, chunks):
@@ -281,14 +296,11 @@ def test_kept_samples_cannot_be_written_to_and_hold_no_larger_array():
 # Bounded.
 
 
-@given(st.lists(st.tuples(st.integers(0, 12), st.booleans()), max_size=40), st.integers(0, 60_000))
+@given(st.lists(st.integers(0, 12), max_size=40), st.integers(0, 60_000))
 def test_what_is_kept_never_takes_more_than_it_may_and_the_oldest_goes_first(asked, max_bytes):
     engine, cache = SyntheticEngine(Config(synthetic=FAST)), PhraseCache(max_bytes)
     order = []
-    for number, resizes in asked:
-        if resizes:
-            max_bytes = max_bytes // 2 + 1000 * number
-            cache.resize(max_bytes)
+    for number in asked:
         text = "x" * (number + 1)
         listen(cache, engine, request(text))
         order = [each for each in order if each != text] + [text]
@@ -299,18 +311,19 @@ def test_what_is_kept_never_takes_more_than_it_may_and_the_oldest_goes_first(ask
         assert kept == [each for each in order if each in kept]
     statistics = cache.statistics()
     assert statistics.num_hits + statistics.num_misses == len(asked)
-    cache.resize(0)
-    assert cache.statistics().num_bytes == 0
 
 
 def test_counts_are_of_what_happened():
-    engine, cache = Counting(), PhraseCache(MB)
-    for text in ["one", "two", "one", "three", "one"]:
-        listen(cache, engine, request(text))
+    engine, asked = Counting(), [request(text) for text in ("one", "two", "one", "three", "one")]
+    cache = PhraseCache(MB)
+    for each in asked:
+        listen(cache, engine, each)
     found = cache.statistics()
     assert (found.num_hits, found.num_misses, found.num_entries, found.num_evictions) == (2, 3, 3, 0)
-    cache.resize(found.num_bytes - 1)
-    assert cache.statistics().num_evictions == 1
+    cache = PhraseCache(found.num_bytes - 1)  # one byte too few for all three
+    for each in asked:
+        listen(cache, engine, each)
+    assert (cache.statistics().num_entries, cache.statistics().num_evictions) == (2, 1)
     assert listen(cache, engine, request("one"))[1].was_kept
     cache.clear()
     assert not listen(cache, engine, request("one"))[1].was_kept
@@ -345,7 +358,7 @@ def test_what_a_client_joins_of_a_benchmark_is_kept(ends_first):
         replay.begin(engine, wish)
     replays.pop(ends_first).close()
     (other,) = replays.values()
-    heard = list(other)
+    heard = hear(other)
     other.close()
 
     again, replay = listen(cache, engine, wish)
@@ -374,7 +387,7 @@ def test_listeners_take_turns_with_the_engine_and_all_hear_everything():
     while True:
         before = [len(each) for each in heard]
         for index in order:
-            heard[index] += [recorded for recorded in [next(listeners[index], None)] if recorded is not None]
+            heard[index] += [recorded for recorded in [listeners[index].take()] if recorded is not None]
         if before == [len(each) for each in heard]:
             break
     plain = list(SyntheticEngine(Config(synthetic=FAST)).steps(engine.prepare(asked)))
@@ -391,11 +404,11 @@ def test_who_asked_first_may_go_away_and_the_others_hear_on():
     first, second = (cache.open(key_of(asked), Trace(), is_first=True) for _ in range(2))
     first.begin(engine, asked)
     second.begin(engine, asked)
-    next(first)
+    assert first.take()
     first.close()
     first.close()
     assert engine.num_broken_off == 0
-    same(list(second), list(SyntheticEngine(Config(synthetic=FAST)).steps(engine.prepare(asked))))
+    same(hear(second), list(SyntheticEngine(Config(synthetic=FAST)).steps(engine.prepare(asked))))
     second.close()
     assert listen(cache, engine, asked)[1].was_kept
 
@@ -406,7 +419,7 @@ def test_a_synthesis_that_nobody_hears_any_more_is_broken_off_and_not_kept():
     listeners = [cache.open(key_of(asked), Trace(), is_first=True) for _ in range(2)]
     for each in listeners:
         each.begin(engine, asked)
-        next(each)
+        assert each.take()
     for each in listeners:
         assert engine.num_broken_off == 0
         each.close()
@@ -436,11 +449,11 @@ def test_a_listener_on_another_lane_hears_what_is_there_and_waits_for_the_rest()
     first, second = (cache.open(key_of(asked), trace, is_first=True) for trace in traces)
     with ThreadPoolExecutor(2) as lanes:
         first.begin(engine, asked)
-        slow = lanes.submit(list, first)
+        slow = lanes.submit(hear, first)
         assert engine.reached.wait(TIMEOUT_S)
         second.begin(engine, asked)
-        heard = [next(second)]  # while the engine's step is running
-        rest = lanes.submit(list, second)
+        heard = [second.take()]  # while the engine's step is running
+        rest = lanes.submit(hear, second)
         engine.gate.set()
         same(heard + rest.result(TIMEOUT_S), [each.chunk for each in slow.result(TIMEOUT_S)])
     assert len(engine.texts) == 1
@@ -476,14 +489,14 @@ def test_a_later_segment_that_nobody_joined_is_let_go_as_it_is_taken():
     asked = request("a long sentence")
     first = cache.open(key_of(asked), Trace(), is_first=False)
     first.begin(engine, asked)
-    taken = [next(first)]
+    taken = [first.take()]
     while (held := len(first._recording._recorded)) == len(taken):
-        taken.append(next(first))
+        taken.append(first.take())
     assert held == 0
     assert 0.25 * len(taken) == pytest.approx(JOINABLE_S + 0.25)
     second = cache.open(key_of(asked), Trace(), is_first=False)
     assert cache.statistics().num_shared == 0
-    assert len(taken + list(first)) == 40
+    assert len(taken + hear(first)) == 40
     first.close()
     second.close()
 
@@ -493,9 +506,9 @@ def test_a_later_segment_that_was_joined_is_held_for_the_slower_one():
     asked = request("a long sentence")
     fast, slow = (cache.open(key_of(asked), Trace(), is_first=False) for _ in range(2))
     fast.begin(engine, asked)
-    heard = list(fast)
+    heard = hear(fast)
     assert len(heard) == 40
-    same(list(slow), [each.chunk for each in heard])
+    same(hear(slow), [each.chunk for each in heard])
 
 
 def test_what_is_forgotten_while_it_is_made_is_not_kept():
@@ -503,9 +516,9 @@ def test_what_is_forgotten_while_it_is_made_is_not_kept():
     asked = request("Hello there, all of you.")
     first = cache.open(key_of(asked), Trace(), is_first=True)
     first.begin(engine, asked)
-    next(first)
+    assert first.take()
     cache.clear()
-    assert list(first)
+    assert hear(first)
     first.close()
     assert cache.statistics().num_entries == 0
     assert not listen(cache, engine, asked)[1].was_kept
@@ -535,16 +548,16 @@ def test_a_failure_belongs_to_all_who_listen_and_to_nobody_after_them():
     ahead, behind, late = (cache.open(key_of(asked), Trace(), is_first=True) for _ in range(3))
     for each in (ahead, behind, late):
         each.begin(engine, asked)
-    next(ahead)
-    next(behind)
+    assert ahead.take()
+    assert behind.take()
     for each in (ahead, behind):
         with pytest.raises(EngineError, match="no more"):
-            next(each)
+            each.take()
     with pytest.raises(EngineError, match="no more"):
-        next(late)  # nothing of it was heard: begins anew, and not with a piece of what failed
+        late.take()  # nothing of it was heard: begins anew, and not with a piece of what failed
     anew = cache.open(key_of(asked), Trace(), is_first=True)  # while they have not left yet
     anew.begin(engine, asked)
-    assert next(anew)
+    assert anew.take()
     anew.close()
     for each in (ahead, behind, late):
         each.close()

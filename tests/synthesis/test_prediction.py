@@ -14,7 +14,8 @@ from firstaudio.config import Config, EngineConfig, StreamingConfig, SyntheticCo
 from firstaudio.engines.base import EngineInfo
 from firstaudio.engines.synthetic import SyntheticEngine
 from firstaudio.synthesis.prediction import MIN_LEARNED, NUM_ERRORS, Line, Prediction, Predictor, wait_s
-from firstaudio.synthesis.scheduler import Backlog, StepResult, StepScheduler
+from firstaudio.synthesis.scheduler import Backlog, StepScheduler
+from firstaudio.synthesis.step import StepResult
 from firstaudio.synthesis.synthesizer import Synthesizer
 from firstaudio.synthesis.utterance import Utterance
 from firstaudio.trace import Trace

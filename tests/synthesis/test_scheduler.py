@@ -10,7 +10,8 @@ from firstaudio.audio.chunk import Chunk
 from firstaudio.clock import NS_PER_S
 from firstaudio.config import StreamingConfig
 from firstaudio.errors import EngineError, OverloadedError
-from firstaudio.synthesis.scheduler import StepResult, StepScheduler
+from firstaudio.synthesis.scheduler import StepScheduler
+from firstaudio.synthesis.step import StepResult
 
 RATE = 8000
 
@@ -316,3 +317,39 @@ async def test_newcomers_who_would_wait_for_too_many_first_steps_are_refused_fro
 async def test_an_engine_slower_than_speech_still_serves_a_stream_per_lane(scheduler):
     one = scheduler(num_lanes=1, rtf=5.0)
     assert len(await read(one.open(FakeWork("a", [], steps=3), 0.3))) == 3
+
+
+async def test_a_stream_that_waits_for_another_s_step_leaves_its_lane_and_comes_back_when_it_is_called(scheduler):
+    one, log, wakes = scheduler(), [], []
+
+    class Follower(FakeWork):
+        def step(self, lead_s, crowded):
+            result = super().step(lead_s, crowded)
+            return result._replace(chunks=[], waits_for=wakes.append) if self.num_done == 1 else result
+
+    work = Follower("follower", log, steps=2)
+    stream = one.open(work, 0.2)
+    await settle(lambda: wakes)
+    assert (stream.figures().state, one.statistics().num_joined, one.statistics().num_busy_lanes) == ("joined", 1, 0)
+    assert await read(one.open(FakeWork("other", log, steps=1), 0.1))
+    assert log == ["follower", "other"]
+
+    await asyncio.to_thread(wakes.pop())
+    assert len(await read(stream)) == 1
+    assert (log, one.statistics().num_joined) == (["follower", "other", "follower"], 0)
+
+
+async def test_a_stream_that_is_called_after_its_end_does_no_more_work(scheduler):
+    one, wakes = scheduler(), []
+
+    class Follower(FakeWork):
+        def step(self, lead_s, crowded):
+            return super().step(lead_s, crowded)._replace(chunks=[], waits_for=wakes.append)
+
+    work = Follower("follower", [], steps=9)
+    stream = one.open(work, 0.2)
+    await settle(lambda: wakes)
+    await stream.aclose()
+    wakes.pop()()
+    assert await read(one.open(FakeWork("other", [], steps=1), 0.1))
+    assert (work.num_done, work.num_closed) == (1, 1)

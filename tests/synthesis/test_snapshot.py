@@ -9,7 +9,8 @@ import pytest
 from firstaudio.audio.chunk import Chunk
 from firstaudio.clock import NS_PER_S
 from firstaudio.config import Config, EngineConfig, StreamingConfig, SyntheticConfig
-from firstaudio.synthesis.scheduler import StepResult, StepScheduler
+from firstaudio.synthesis.scheduler import StepScheduler
+from firstaudio.synthesis.step import StepResult
 from firstaudio.synthesis.synthesizer import Synthesizer
 from firstaudio.synthesis.utterance import Utterance
 

@@ -15,7 +15,8 @@ from firstaudio.clock import NS_PER_S
 from firstaudio.config import Config, EngineConfig, StreamingConfig
 from firstaudio.engines.synthetic import SyntheticEngine
 from firstaudio.errors import EngineError, OverloadedError
-from firstaudio.synthesis.scheduler import StepResult, StepScheduler
+from firstaudio.synthesis.scheduler import StepScheduler
+from firstaudio.synthesis.step import StepResult
 from firstaudio.synthesis.synthesizer import Synthesizer
 
 RATE = 8000

@@ -12,7 +12,8 @@ from firstaudio.config import StreamingConfig
 from firstaudio.engines.base import Engine, EngineInfo
 from firstaudio.errors import EngineError, FirstaudioError
 from firstaudio.synthesis.circuit import Circuit
-from firstaudio.synthesis.scheduler import ScheduledStream, StepScheduler
+from firstaudio.synthesis.scheduled import ScheduledStream
+from firstaudio.synthesis.scheduler import StepScheduler
 from firstaudio.synthesis.work import EngineFigures
 
 Priority = Callable[[ScheduledStream], float]

@@ -3,7 +3,8 @@
 Every stream has a deadline: the moment its listener runs out of audio, less the safety buffer (for a stream that has
 sent nothing: arrival plus the TTFA target). A free lane takes the stream with the earliest deadline, runs one step,
 and the deadline moves by the audio gained. So first words go before surplus, no long text starves a short one, a slow
-reader parks its stream, and a cancelled one stops within a step.
+reader parks its stream, and a cancelled one stops within a step. A stream that could only wait for a step of another
+one that speaks the same waits without a lane.
 
 All state lives on the event loop; only `Work.step` and `Work.close` run on lanes (threads), one at a time per stream.
 """
@@ -14,40 +15,22 @@ import asyncio
 import heapq
 import logging
 import math
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple
 
-from firstaudio.audio.chunk import Chunk
-from firstaudio.audio.playback import PlaybackClock
 from firstaudio.clock import NS_PER_MS, NS_PER_S, Clock, now_ns
 from firstaudio.config import StreamingConfig
 from firstaudio.errors import OverloadedError
 from firstaudio.synthesis.admission import Demand, feasible
+from firstaudio.synthesis.scheduled import ScheduledStream, StreamFigures
+from firstaudio.synthesis.step import StepResult, Waiting, Work
 
 logger = logging.getLogger(__name__)
 
 RTF_SMOOTHING = 0.1  # weight of the newest step in the running figures
-
-
-class StepResult(NamedTuple):
-    """What one step brought.
-
-    Attributes:
-        chunks: Audio, possibly none.
-        done: Whether the utterance is complete.
-        remaining_s: Estimated audio that is still to be made, in seconds.
-        is_own_work: Whether all of the audio was made in this step, so that its time tells what audio costs; not so
-            where it was kept from earlier or made for another stream.
-    """
-
-    chunks: list[Chunk]
-    done: bool
-    remaining_s: float
-    is_own_work: bool = True
 
 
 class Backlog(NamedTuple):
@@ -64,26 +47,6 @@ class Backlog(NamedTuple):
     waiting_s: list[float]
 
 
-class Work(Protocol):
-    """One utterance, as the scheduler sees it."""
-
-    def step(self, lead_s: float, crowded: bool) -> StepResult:
-        """Do a bounded piece of work on a lane.
-
-        Args:
-            lead_s: Audio that the listener has ahead, in seconds.
-            crowded: Whether other streams wait for a lane.
-
-        Raises:
-            FirstaudioError: Ends the stream.
-        """
-        ...
-
-    def close(self) -> None:
-        """Give back the engine's resources, on a lane; after the last step or instead of it."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class SchedulerStatistics:
     """Figures of one moment.
@@ -93,6 +56,7 @@ class SchedulerStatistics:
         num_unstarted: Of them, those that no audio was made for yet.
         num_waiting: Of them, those whose step waits for a lane.
         num_parked: Of them, those that need nothing now: their readers have enough.
+        num_joined: Of them, those that wait for a step of another stream that speaks the same.
         num_lanes: Steps that can run at the same time.
         num_busy_lanes: Steps that run.
         num_steps: Since the start.
@@ -113,6 +77,7 @@ class SchedulerStatistics:
     num_unstarted: int
     num_waiting: int
     num_parked: int
+    num_joined: int
     num_lanes: int
     num_busy_lanes: int
     num_steps: int
@@ -131,120 +96,6 @@ class SchedulerStatistics:
     def utilization(self) -> float | None:
         """Share of the lanes' time since the start that they have worked; None at once after it."""
         return self.busy_s / self.age_s / self.num_lanes if self.age_s else None
-
-
-StreamState = Literal["ready", "running", "parked"]
-
-
-@dataclass(frozen=True, slots=True)
-class StreamFigures:
-    """One stream at one moment.
-
-    Attributes:
-        state: "ready" waits for a lane, "running" has a step on one, "parked" waits for its reader, "made" needs no
-            further step.
-        age_s: Since it was opened, in seconds.
-        due_s: Until its next chunk is wanted, in seconds; negative when that is overdue; None when none is to come.
-        lead_s: Audio that a listener has ahead who plays at once, in seconds; negative for as long as he has been
-            waiting for more; None before the first audio.
-        unread_s: Audio that is made and not yet taken by its reader, in seconds.
-        remaining_s: Estimated audio that is still to be made, in seconds.
-        stalled_s: Sum of the gaps that such a listener has heard, in seconds.
-    """
-
-    state: Literal["ready", "running", "parked", "made"]
-    age_s: float
-    due_s: float | None
-    lead_s: float | None
-    unread_s: float
-    remaining_s: float
-    stalled_s: float
-
-
-class ScheduledStream:
-    """Chunks of one piece of work, in order; made by `StepScheduler.open`."""
-
-    def __init__(
-        self, scheduler: StepScheduler, work: Work, remaining_s: float, arrival_ns: int, streaming: StreamingConfig
-    ) -> None:
-        self._scheduler = scheduler
-        self.work = work
-        self.streaming = streaming
-        self.remaining_s = remaining_s
-        self.arrival_ns = arrival_ns
-        self.playback = PlaybackClock()
-        self.state: StreamState = "parked"
-        self.ended = False  # no further step: done, failed or cancelled
-        self.error: Exception | None = None
-        self.closed = asyncio.Event()
-        self.unread_s = 0.0
-        self.work_s = 0.0  # time on lanes since audio came last
-        self.is_own_work = True  # all of it
-        self.step_began_ns = 0
-        self._unread: deque[Chunk] = deque()
-        self._waiter: asyncio.Future[None] | None = None
-
-    def __aiter__(self) -> ScheduledStream:
-        return self
-
-    async def __anext__(self) -> Chunk:
-        while not self._unread:
-            if self.error is not None:
-                raise self.error
-            if self.ended:
-                raise StopAsyncIteration
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        chunk = self._unread.popleft()
-        self.unread_s -= chunk.duration_s
-        if self.state == "parked":
-            self._scheduler.consider(self)
-        return chunk
-
-    @property
-    def is_heard(self) -> bool:
-        """Whether audio was made for it."""
-        return self.playback.deadline_ns is not None
-
-    @property
-    def has_unread(self) -> bool:
-        """Whether audio waits for its reader."""
-        return bool(self._unread)
-
-    def cancel(self) -> None:
-        """Stop within the step that runs; does not wait."""
-        self._unread.clear()
-        self.unread_s = 0.0
-        self._scheduler.end(self)
-
-    async def aclose(self) -> None:
-        """Stop within the step that runs, and wait until the engine's resources are free."""
-        self.cancel()
-        await self.closed.wait()
-
-    def runs_dry_ns(self, now_ns: int) -> int:
-        """When the listener has played everything; a reader that lags still has the unread audio to go through."""
-        unread_until_ns = now_ns + round(self.unread_s * NS_PER_S)
-        played_until_ns = self.playback.deadline_ns
-        return unread_until_ns if played_until_ns is None else max(played_until_ns, unread_until_ns)
-
-    def figures(self) -> StreamFigures:
-        """How it stands at this moment."""
-        return self._scheduler.figures(self)
-
-    def push(self, chunks: list[Chunk]) -> None:
-        """Hand over audio to whoever iterates."""
-        self._unread.extend(chunks)
-        self.unread_s += sum(chunk.duration_s for chunk in chunks)
-        self.wake()
-
-    def wake(self) -> None:
-        """Let whoever iterates look again."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
 
 class StepScheduler:
@@ -341,6 +192,7 @@ class StepScheduler:
             num_unstarted=sum(not stream.is_heard for stream in streams),
             num_waiting=sum(stream.state == "ready" for stream in streams),
             num_parked=sum(stream.state == "parked" for stream in streams),
+            num_joined=sum(stream.state == "joined" for stream in streams),
             num_lanes=self._num_lanes,
             num_busy_lanes=self._num_lanes - self._free_lanes,
             num_steps=self._num_steps,
@@ -435,9 +287,22 @@ class StepScheduler:
             self._deliver(stream, result, took_ns)
             if result.done:
                 self.end(stream)
+            elif result.waits_for is not None:
+                self._join(stream, result.waits_for)
             else:
                 self.consider(stream)
         self._dispatch()
+
+    def _join(self, stream: ScheduledStream, waits_for: Waiting) -> None:
+        """Leave the lane to others for as long as the stream could only wait on it."""
+        loop = self._loop
+        assert loop is not None
+        stream.state = "joined"
+        waits_for(lambda: loop.call_soon_threadsafe(self._rejoin, stream))
+
+    def _rejoin(self, stream: ScheduledStream) -> None:
+        stream.state = "parked"
+        self.consider(stream)
 
     def _deliver(self, stream: ScheduledStream, result: StepResult, took_ns: int) -> None:
         stream.remaining_s = result.remaining_s

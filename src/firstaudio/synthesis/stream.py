@@ -12,7 +12,7 @@ from firstaudio.config import StreamingConfig
 from firstaudio.errors import ConfigError, EngineError, FirstaudioError, RequestError
 from firstaudio.synthesis.casting import Casting
 from firstaudio.synthesis.prediction import Prediction
-from firstaudio.synthesis.scheduler import ScheduledStream, StreamFigures
+from firstaudio.synthesis.scheduled import ScheduledStream, StreamFigures
 from firstaudio.synthesis.utterance import Utterance
 from firstaudio.trace import Origin, Outcome, Trace
 

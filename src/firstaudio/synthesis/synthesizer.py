@@ -19,11 +19,13 @@ from firstaudio.errors import (
     NotReadyError,
     RequestError,
 )
-from firstaudio.synthesis.cache import BYTES_PER_MB, PhraseCache, opening_key
+from firstaudio.synthesis.cache import BYTES_PER_MB, PhraseCache
 from firstaudio.synthesis.casting import DEFAULT_MODEL_NAMES, Casting, cast
 from firstaudio.synthesis.prediction import Prediction, Predictor
 from firstaudio.synthesis.roster import EngineStatus, Entry, Priority, Roster, failure_message
-from firstaudio.synthesis.scheduler import ScheduledStream, SchedulerStatistics
+from firstaudio.synthesis.scheduled import ScheduledStream
+from firstaudio.synthesis.scheduler import SchedulerStatistics
+from firstaudio.synthesis.segment_key import opening_key
 from firstaudio.synthesis.stream import SpeechStream, StreamSnapshot, noted
 from firstaudio.synthesis.utterance import MAX_SPEED, MIN_SPEED, Utterance
 from firstaudio.synthesis.work import UtteranceWork

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Iterator
+from collections import deque
 from dataclasses import replace
 
 from firstaudio.audio.chunk import Chunk
@@ -15,8 +15,10 @@ from firstaudio.clock import NS_PER_MS, NS_PER_S, Clock, now_ns
 from firstaudio.config import StreamingConfig
 from firstaudio.engines.base import Engine, EngineInfo, SpeakRequest
 from firstaudio.errors import EmptyTextError, EngineError
-from firstaudio.synthesis.cache import KEPT_FOR, PhraseCache, Recorded, Replay, opening_key, segment_key
-from firstaudio.synthesis.scheduler import StepResult
+from firstaudio.synthesis.cache import KEPT_FOR, PhraseCache
+from firstaudio.synthesis.recording import PENDING, Pending, Recorded, Replay
+from firstaudio.synthesis.segment_key import opening_key, segment_key
+from firstaudio.synthesis.step import StepResult, Waiting
 from firstaudio.synthesis.utterance import Utterance
 from firstaudio.text.plan import CostModel, SpeechRate, pause_s, plan_budget
 from firstaudio.text.segment import Segment, Segmenter
@@ -93,7 +95,10 @@ class UtteranceWork:
         self._segment: Segment | None = None
         self._cache = cache or PhraseCache(0, share_running=False)
         self._replay: Replay | None = None
-        self._chunks: Iterator[Recorded] | None = None  # of the replay
+        self._is_prepared = False
+        self._collected: deque[Recorded] = deque()  # of a segment that is given whole
+        self._is_collected = False
+        self._waits_for: Waiting | None = None  # since the last step
         self._attempt = 0
         self._segment_audio_s = self._segment_work_s = 0.0
         self._decode = ""  # how the segment was decoded
@@ -118,13 +123,13 @@ class UtteranceWork:
     def step(self, lead_s: float, crowded: bool) -> StepResult:
         """Make the next audio: one engine step, or as many short ones as fill a chunk on the wire."""
         begin_ns = self._clock()
-        if self._trace.first_chunk_ns is None:
+        if self._trace.first_chunk_ns is None or self._waits_for is not None:
             self._trace.took("queue", self._waiting_since_ns, begin_ns)
-        self._is_own_work = True
+        self._is_own_work, self._waits_for = True, None
         new: list[Chunk] = []
         done = False
-        while not (done or self._is_enough(new, begin_ns)):
-            if self._chunks is not None:
+        while not (done or self._waits_for or self._is_enough(new, begin_ns)):
+            if self._replay is not None:
                 new += self._advance()
             elif self._begin_segment(lead_s + _duration_s(new), crowded):
                 new += self._pause()
@@ -141,11 +146,11 @@ class UtteranceWork:
                 param="input",
             )
         self._waiting_since_ns = self._clock()
-        return StepResult(made, done, self.remaining_s(), self._is_own_work)
+        return StepResult(made, done, self.remaining_s(), self._is_own_work, self._waits_for)
 
     def close(self) -> None:
         """Leave the segment; cancels the engine's iterator where nobody else listens to it."""
-        replay, self._replay, self._chunks = self._replay, None, None
+        replay, self._replay = self._replay, None
         if replay is not None:
             replay.close()
 
@@ -169,7 +174,7 @@ class UtteranceWork:
             return False
         self._trace.num_segments += 1
         self._attempt = 0
-        self._start_engine()
+        self._listen()
         return True
 
     def _next_segment(self, lead_s: float, crowded: bool) -> Segment | None:
@@ -185,44 +190,30 @@ class UtteranceWork:
         )
         return self._segmenter.next_segment(budget)
 
-    def _start_engine(self) -> None:
-        """Give the segment to the engine; with whole segments asked for, also take all its audio."""
-        assert self._segment is not None
-        self._segment_audio_s = self._segment_work_s = 0.0
-        self._startup_s, self._decode = None, ""
-        request = SpeakRequest(
-            self._segment.text,
-            self._voice,
-            self._language,
-            self._utterance.speed,
-            self._utterance.pitch,
-            key=(self._seed, self._segment.index, self._attempt),
-            decode=self._utterance.decode,
-        )
-        begin_ns = self._clock()
-        replay = self._listen(self._segment)
-        try:
-            replay.begin(self._engine, request)
-        except EngineError as error:
-            self._retry_or_raise(error)
-        else:
-            self._prepare_s = (self._clock() - begin_ns) / NS_PER_S
-
-    def _listen(self, segment: Segment) -> Replay:
-        """The segment's audio: kept from earlier, being made for another stream, or yet to be made."""
+    def _listen(self) -> None:
+        """Begin to listen to the segment: kept from earlier, being made for another stream, or yet to be made."""
+        segment = self._segment
+        assert segment is not None
+        self._segment_audio_s = self._segment_work_s = self._prepare_s = 0.0
+        self._startup_s, self._decode, self._is_prepared, self._is_collected = None, "", False, False
+        self._collected.clear()
         key = segment_key(self._engine, self._utterance, segment.text)
         is_first, fresh = segment.index == 0, self._utterance.fresh
-        self._chunks = self._replay = replay = self._cache.open(key, self._trace, is_first=is_first, fresh=fresh)
+        self._replay = replay = self._cache.open(key, self._trace, is_first=is_first, fresh=fresh)
         if replay.was_kept:
             self._trace.warmth = "cached"
-        return replay
 
     def _advance(self) -> list[Chunk]:
-        """One engine step of the current segment."""
+        """One engine step of the current segment; none while another lane is at work on the same."""
+        replay = self._replay
+        assert replay is not None
         try:
-            recorded = self._next_chunk()
+            recorded = self._next_chunk(replay) if self._prepare(replay) else PENDING
         except EngineError as error:
             self._retry_or_raise(error)
+            return []
+        if recorded is PENDING:
+            self._waits_for = replay.when_free
             return []
         with self._trace.stage("audio_conversion"):
             if recorded is None:
@@ -231,17 +222,34 @@ class UtteranceWork:
             self._segment_audio_s += recorded.chunk.duration_s
             return self._convert(self._stitcher.push(self._in_utterance(recorded.chunk)))
 
-    def _next_chunk(self) -> Recorded | None:
-        """The segment's next chunk, None at its end; all of them at once if segments go whole."""
-        replay = self._replay
-        assert replay is not None
-        assert self._chunks is not None
+    def _prepare(self, replay: Replay) -> bool:
+        """See that the engine has the segment; False: another lane is giving it to it."""
+        if self._is_prepared:
+            return True
+        segment = self._segment
+        assert segment is not None
+        request = SpeakRequest(
+            segment.text,
+            self._voice,
+            self._language,
+            self._utterance.speed,
+            self._utterance.pitch,
+            key=(self._seed, segment.index, self._attempt),
+            decode=self._utterance.decode,
+        )
         begin_ns = self._clock()
-        if self._whole and self._chunks is replay:
-            self._chunks = iter(list(replay))
-        recorded = next(self._chunks, None)
+        self._is_prepared = replay.begin(self._engine, request)
+        self._prepare_s = (self._clock() - begin_ns) / NS_PER_S
+        return self._is_prepared
+
+    def _next_chunk(self, replay: Replay) -> Recorded | Pending | None:
+        """The segment's next chunk, None at its end."""
+        begin_ns = self._clock()
+        recorded = self._take(replay)
         self._segment_work_s += (self._clock() - begin_ns) / NS_PER_S
         self._is_own_work &= replay.is_own
+        if recorded is PENDING:
+            return PENDING
         if self._startup_s is None:
             self._startup_s = self._prepare_s + self._segment_work_s
             self._note_warmth(replay)
@@ -249,6 +257,19 @@ class UtteranceWork:
             self._decode = recorded.decode or ("whole" if self._whole else "")
             self._trace.ran(recorded.runtime, self._decode)
         return recorded
+
+    def _take(self, replay: Replay) -> Recorded | Pending | None:
+        """From the replay; if segments go whole, nothing before all of it is there."""
+        if not self._whole:
+            return replay.take()
+        while not self._is_collected:
+            recorded = replay.take()
+            if recorded is PENDING:
+                return PENDING
+            self._is_collected = recorded is None
+            if recorded is not None:
+                self._collected.append(recorded)
+        return self._collected.popleft() if self._collected else None
 
     def _note_warmth(self, replay: Replay) -> None:
         """Whether the first audio was made by an engine that had to load something, or had never spoken."""
@@ -266,7 +287,7 @@ class UtteranceWork:
         request_id = self._trace.request_id
         logger.warning("request %s: segment retried: %s", request_id, error, extra={"request_id": request_id})
         self._trace.num_retries += 1
-        self._start_engine()
+        self._listen()
 
     def _end_segment(self) -> None:
         """Learn from the segment, and note the pause that its end asks for."""
