@@ -1,5 +1,6 @@
 """The server as a process: signals, drain, exit codes."""
 
+import json
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -72,6 +74,17 @@ class Process:
         except OSError:
             return False
         return True
+
+    def scheduler(self) -> dict[str, Any]:
+        """What the scheduler of the only engine has done and does."""
+        with urlopen(f"http://127.0.0.1:{self._port}/status", timeout=ENOUGH_TIME) as answer:
+            return json.load(answer)["engines"][0]["scheduler"]
+
+    def stands(self) -> bool:
+        """Whether its stream waits for its reader, who takes nothing."""
+        before, after = self.scheduler(), self.scheduler()
+        nothing_new = all(before[name] == after[name] for name in ("num_steps", "unread_s"))
+        return nothing_new and after["num_parked"] == 1
 
     def wait(self) -> int:
         return self._process.wait(ENOUGH_TIME)
@@ -152,6 +165,7 @@ def test_a_second_signal_does_not_wait(tools: Any):
 def test_a_stream_that_the_client_stopped_reading_does_not_hold_up_the_end(tools: Any):
     with started(drain_s=0.2) as server, server.ask("word " * 9_000) as idle:
         tools.read_until(idle, b"\r\n\r\n")
+        tools.eventually(server.stands)
         server.send(signal.SIGTERM)
         assert server.wait() == 0
         log = server.read_errors()
