@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import tomllib
 
 import pytest
 
+from firstaudio.cli.serve import uncollected
 from firstaudio.config import Config, load, settings
 
 
@@ -83,3 +85,18 @@ def test_a_file_that_is_not_there_is_an_error(run, served):
 
     assert (result.exit_code, served) == (2, [])
     assert "there is no configuration file nowhere.toml" in result.stderr
+
+
+def test_imports_are_neither_looked_through_while_they_run_nor_afterwards():
+    def fail():
+        assert not gc.isenabled()
+        raise ZeroDivisionError
+
+    before = gc.get_freeze_count()
+    try:
+        with pytest.raises(ZeroDivisionError), uncollected():
+            fail()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > before
+    finally:
+        gc.unfreeze()

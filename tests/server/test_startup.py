@@ -1,10 +1,36 @@
 """What the parts of the start take, by clocks that the test moves."""
 
+import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
+
+import pytest
 
 from firstaudio.clock import NS_PER_MS
+from firstaudio.config import TelemetryConfig
+from firstaudio.engines.synthetic import SyntheticEngine
+from firstaudio.server import service
 from firstaudio.server.startup import PARTS, StartupTimings, born_at
+
+TIMEOUT_S = 20.0
+
+
+@pytest.fixture
+def settings(tools, tmp_path):
+    return replace(tools.settings(), telemetry=TelemetryConfig(state_folder=str(tmp_path)))
+
+
+class Starting(SyntheticEngine):
+    """Does something when it is started."""
+
+    def __init__(self, config, action):
+        super().__init__(config)
+        self._action = action
+
+    def start(self):
+        self._action()
+        super().start()
 
 
 def test_a_part_is_unknown_until_it_has_ended_and_also_ends_when_it_raises():
@@ -27,3 +53,31 @@ def test_a_clock_that_was_set_back_makes_no_negative_time():
 
 def test_the_process_began_before_now():
     assert 0 < born_at() <= time.time() + 1
+
+
+def test_encoders_are_loaded_while_engines_start(tools, settings, monkeypatch):
+    both = threading.Barrier(2, timeout=TIMEOUT_S)
+    monkeypatch.setattr(service, "_load_encoders", both.wait)
+    with tools.run(settings, {"synthetic": Starting(settings, both.wait)}) as server:
+        assert server.service.timings.ms["encoders"] > 0
+        assert server.service.timings.ms["engines"] > 0
+
+
+def test_nobody_is_served_before_the_encoders_are_loaded(tools, settings, monkeypatch):
+    release = threading.Event()
+    monkeypatch.setattr(service, "_load_encoders", lambda: release.wait(TIMEOUT_S))
+    with tools.run(settings, ready=False) as server:
+        tools.eventually(lambda: server.service.synthesizer.engine_statuses()[0].state == "ready")
+        assert server.get("/ready").status == 503
+        release.set()
+        tools.eventually(lambda: server.get("/ready").status == 200)
+
+
+def test_an_encoder_that_cannot_be_loaded_fails_the_start(tools, settings, monkeypatch):
+    def lack():
+        raise ImportError("no codec")
+
+    monkeypatch.setattr(service, "_load_encoders", lack)
+    with tools.run(settings, ready=False) as server:
+        tools.eventually(server.service.startup.done)
+        assert "no codec" in server.service.failure

@@ -131,6 +131,28 @@ async def test_an_engine_speaks_in_the_default_voice_until_it_gets_no_faster(war
     assert one.warm_up.statistics().before_ready_ms > 0
 
 
+async def test_what_is_spoken_is_encoded_until_a_listener_would_hear_it(warmed, monkeypatch):
+    encoders = []
+
+    class Counting:
+        def __init__(self, name, sample_rate):
+            self.gives = [b"", b"audio", b"more"] if name == "mp3" else [b"audio", b"more"]
+            self.num_pushes = 0
+            encoders.append(self)
+
+        def push(self, pcm):
+            self.num_pushes += 1
+            return self.gives.pop(0)
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(warmup, "make_encoder", Counting)
+    one = await warmed().start()
+    assert one.warm_up.statistics().problem == ""
+    assert [encoder.num_pushes for encoder in encoders] == [1, 1, 2] * (len(encoders) // 3)
+
+
 async def test_nobody_else_is_served_before_it_is_over(warmed):
     one, refused = warmed(), []
 

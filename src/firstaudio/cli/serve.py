@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -21,9 +23,23 @@ def serve(**options: Any) -> None:
     if options["show_config"]:
         print(show(effective))
         return
-    from firstaudio.server.lifecycle import run_server
-
+    with uncollected():
+        from firstaudio.server.lifecycle import run_server
     raise typer.Exit(run_server(effective))
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """What is made in the block stays, so the garbage collector looks through none of it, now or later.
+
+    Source: docs/log.md, "A lighter start".
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _given_flags(options: dict[str, Any]) -> dict[str, Any]:

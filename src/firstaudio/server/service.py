@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 from typing import cast
 
 from starlette.requests import Request
@@ -97,17 +98,25 @@ class Service:
             logger.exception("an engine could not start")
 
     async def _start_parts(self) -> None:
-        with self.timings.part("telemetry"):
-            await self.telemetry.start()
-        with self.timings.part("encoders"):
-            await asyncio.to_thread(_load_encoders)
-        with self.timings.part("engines"):
-            await self.synthesizer.start(warm_up=self._warm)
+        # Beside the engines, whose start is mostly waiting for processes of their own.
+        encoders = asyncio.create_task(self._load_encoders(), name="load encoders")
+        try:
+            with self.timings.part("telemetry"):
+                await self.telemetry.start()
+            with self.timings.part("engines"):
+                await self.synthesizer.start(warm_up=partial(self._warm, encoders))
+        finally:
+            await asyncio.wait([encoders])
         self.warm_up.start()
         await self.benchmarks.open()
         await self.schedule.start()
 
-    async def _warm(self) -> None:
+    async def _load_encoders(self) -> None:
+        with self.timings.part("encoders"):
+            await asyncio.to_thread(_load_encoders)
+
+    async def _warm(self, encoders: asyncio.Task[None]) -> None:
+        await encoders
         with self.timings.part("warm_up"):
             await self.warm_up.before_ready()
 

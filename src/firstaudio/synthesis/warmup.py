@@ -300,12 +300,12 @@ class WarmUp:
         trace = Trace(request_id="warm-up", origin="warmup", format=FORMATS[0])
         stream = self._synthesizer.stream(utterance, trace)
         encoders = [make_encoder(name, stream.sample_rate) for name in FORMATS]
+        unheard = encoders  # a listener waits for the first bytes; more of them only cost time
         try:
             async for chunk in stream:
                 if chunk.segment_index > 0 and not utterance.fresh:
                     break  # the first segment is kept, and that was all
-                for encoder in encoders:
-                    encoder.push(chunk.as_int16())
+                unheard = [encoder for encoder in unheard if not encoder.push(chunk.as_int16())]
                 trace.first_audio_sent()
         finally:
             for encoder in encoders:
