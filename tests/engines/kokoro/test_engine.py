@@ -223,6 +223,18 @@ def test_what_was_done_is_said_beside_the_audio(windowed: KokoroEngine):
         assert (prepared.decode, prepared.runtime) == (said, "onnxruntime-cpu")
 
 
+async def test_a_segment_too_short_for_windows_says_that_it_was_whole(door: Synthesizer, windowed: KokoroEngine):
+    """From the engine to the trace, from which headers and measurements are made."""
+    prepared = windowed.prepare(request(windowed, "Oh"))
+    assert sum(chunk.num_samples for chunk in windowed.steps(prepared)) < 16 * 600
+    assert prepared.decode == "whole"
+    await door.start()
+    async with door.stream(Utterance("Oh", voice="af_heart")) as stream:
+        assert [chunk async for chunk in stream]
+    await door.close()
+    assert stream.trace.decode == "whole"
+
+
 def test_the_same_request_gives_the_same_audio(windowed: KokoroEngine):
     np.testing.assert_array_equal(joined(speak(windowed, SENTENCE)), joined(speak(windowed, SENTENCE)))
 

@@ -48,6 +48,16 @@ def test_a_cut_model_speaks_in_windows_what_it_speaks_whole(
         np.testing.assert_array_equal(part.durations, whole.durations)
 
 
+def test_a_run_that_is_too_short_for_windows_says_that_it_was_decoded_whole(
+    cut: CutModel, kokoro: Any, given: tuple[Any, ...], tools: SimpleNamespace
+):
+    assert kokoro.features(1).num_frames < 16
+    [short] = cut.parts(tools.ids(1), tools.VOICE, kokoro.style(1), 1.0, tools.SEED, windowed=True)
+    assert (short.decode, short.runtime) == ("whole", "whole")
+    assert {part.decode for part in cut.parts(*given, windowed=True)} == {"windowed"}
+    assert {part.decode for part in cut.parts(*given, windowed=False)} == {"whole"}
+
+
 def test_windows_are_for_voices_that_were_measured(cut: CutModel, tools: SimpleNamespace):
     assert cut.can_window
     assert cut.knows(tools.VOICE)

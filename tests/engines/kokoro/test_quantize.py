@@ -262,7 +262,7 @@ def test_a_copy_with_given_noise_tells_durations_where_the_file_does_not(tmp_pat
 
 def part(*durations: int, level: float = 1.0) -> Part:
     pcm = np.random.default_rng(0).standard_normal(600 * sum(durations)).astype(np.float32)
-    return Part(pcm * np.float32(level), "fake", np.array(durations))
+    return Part(pcm * np.float32(level), "fake", np.array(durations), "whole")
 
 
 def test_sentences_of_other_durations_are_counted_and_not_compared():
@@ -355,7 +355,7 @@ class FakeSpeaker:
             raise EngineError("it died")
         audio_s = len(words.ids) * (0.5 if self._name == "short" else 1.0)
         self._watch.now += int(audio_s * 10e6 * (0.5 if self._name == "quick" else 1))
-        return Part(np.ones(int(audio_s * 24_000), np.float32), self._name, None)
+        return Part(np.ones(int(audio_s * 24_000), np.float32), self._name, None, "whole")
 
 
 def timed(*names: str) -> tuple[dict[str, Timing], Stopwatch]:

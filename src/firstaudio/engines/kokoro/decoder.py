@@ -159,8 +159,14 @@ class Decoder:
         har = Source(self._source, self._noise, features.f0, seed).har(0, features.num_frames)
         return {"hidden": features.hidden, "har": har, "style": features.style}
 
+    def can_window(self, features: Features) -> bool:
+        """Whether a run is long enough for a window: none was prepared for fewer frames, and whole they are exact."""
+        return features.num_frames >= self._lengths[0]
+
     def windows(self, features: Features, affine: Floats, seed: Sequence[int]) -> Iterator[tuple[Floats, str]]:
         """The same audio a window at a time, each with the name of the runtime that made it; together (600 F,).
+
+        A run that is too short for windows comes whole.
 
         Args:
             features: Of the run.
@@ -170,7 +176,7 @@ class Decoder:
         Raises:
             EngineError: No session is left that can.
         """
-        if features.num_frames < self._lengths[0]:  # no shape was prepared for so few, and whole they are exact
+        if not self.can_window(features):
             yield self.whole(features, seed), self.name
             return
         source = Source(self._source, self._noise, features.f0, seed)

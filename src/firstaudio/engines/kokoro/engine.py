@@ -48,7 +48,8 @@ class Prepared:
         windowed: Whether it is decoded in windows.
         cold: Whether the model had been let go, and is loaded for this segment.
         runtime: What made the latest part of its audio; empty before the first.
-        decode: "windowed" or "whole".
+        decode: "windowed" or "whole": how the latest part was decoded; before the first, how parts will be that are
+            long enough for windows.
     """
 
     request: SpeakRequest
@@ -198,7 +199,7 @@ class KokoroEngine:
                 marks: list[WordMark] | None = None
                 begin = position
                 for part in self._parts(loaded, prepared, run, index):
-                    prepared.runtime = part.runtime
+                    prepared.runtime, prepared.decode = part.runtime, part.decode
                     end = position + len(part.pcm)
                     due = [mark for mark in marks or () if mark.start_sample < end]
                     marks = [mark for mark in marks or () if mark.start_sample >= end] if marks is not None else None

@@ -31,11 +31,13 @@ class Part:
         pcm: Float, shape (num_samples,).
         runtime: What made it.
         durations: Frames of each token, pads included, of the run that it belongs to; None where nobody knows.
+        decode: "windowed" or "whole", as it was: a run that is too short for windows is decoded whole.
     """
 
     pcm: Floats
     runtime: str
     durations: NDArray[np.int64] | None
+    decode: str
 
 
 class Model(Protocol):
@@ -53,7 +55,11 @@ class Model(Protocol):
     def parts(
         self, ids: Sequence[int], voice: str, style: Floats, speed: float, seed: Sequence[int], *, windowed: bool
     ) -> Iterator[Part]:
-        """The audio of a run: one part, or with `windowed` one for each window. Raises EngineError."""
+        """The audio of a run: one part, or with `windowed` one for each window where it is long enough for them.
+
+        Raises:
+            EngineError: No session could do a step.
+        """
         ...
 
     def statistics(self) -> list[dict[str, Any]]:
@@ -89,12 +95,12 @@ class CutModel:
     ) -> Iterator[Part]:
         """See `Model.parts`."""
         features = self.decoder.features(ids, style, speed)
-        if not windowed:
-            yield Part(checked(self.decoder.whole(features, seed)), self.decoder.name, features.durations)
+        if not (windowed and self.decoder.can_window(features)):
+            yield Part(checked(self.decoder.whole(features, seed)), self.decoder.name, features.durations, "whole")
             return
         affine = self.pieces.norms.affine(self.voices.get(voice))
         for pcm, name in self.decoder.windows(features, affine, seed):
-            yield Part(checked(pcm), name, features.durations)
+            yield Part(checked(pcm), name, features.durations, "windowed")
 
     def statistics(self) -> list[dict[str, Any]]:
         """See `Model.statistics`."""
@@ -138,7 +144,7 @@ class WholeModel:
         made = self._session.run(as_wanted(self._session, given))
         self._num_runs += 1
         durations = None if dialect.durations is None else made[dialect.durations].reshape(-1).astype(np.int64)
-        yield Part(checked(made[dialect.audio].reshape(-1).astype(np.float32)), self._name, durations)
+        yield Part(checked(made[dialect.audio].reshape(-1).astype(np.float32)), self._name, durations, "whole")
 
     def statistics(self) -> list[dict[str, Any]]:
         """See `Model.statistics`."""
