@@ -13,6 +13,7 @@ from firstaudio.config import Config, StreamingConfig, SyntheticConfig, Telemetr
 from firstaudio.config import EngineConfig as Engines
 from firstaudio.synthesis.utterance import Utterance
 from firstaudio.telemetry.measurement import Measurement
+from firstaudio.telemetry.tuner.decisions import Decision
 from firstaudio.telemetry.tuner.tuner import RealTimeOptimizer
 from firstaudio.trace import Trace
 
@@ -28,6 +29,22 @@ BLANK = {
 def measurement(**fields: Any) -> Measurement:
     """A client's request that took 200 ms, 180 of them in the model."""
     return Measurement(**BLANK | {"first_audio_ms": {"model_inference": 180.0}} | fields)
+
+
+def decision(number: int = 0, **fields: Any) -> Decision:
+    """A gain that was kept."""
+    told = {
+        "at": float(number),
+        "experiment": f"x{number}",
+        "setting": "streaming.first_segment_s",
+        "current": 5.0,
+        "candidate": 1.25,
+        "action": "kept",
+        "verdict": "better",
+        "sentence": "it is faster",
+        "evidence": {"n": 40},
+    }
+    return Decision(**told | fields)
 
 
 class Clock:

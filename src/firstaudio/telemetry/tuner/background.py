@@ -28,11 +28,6 @@ class Background:
         self._tasks: set[asyncio.Task[None]] = set()
         self._threads: set[threading.Thread] = set()
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether anything runs."""
-        return bool(self._tasks or self._threads)
-
     def schedule(self, work: Work) -> bool:
         """Begin; returns at once, and never raises. False where it could not begin."""
         try:

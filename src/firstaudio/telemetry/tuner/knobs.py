@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Metric = Literal["ttfa_ms", "ttgp_ms", "rtf"]
 Unit = Literal["utterance", "window"]
 Value = bool | int | float
+Choice = Callable[[StreamingConfig], Iterator[Value]]
 
 SECTION = "streaming"
 KINDS: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number"}
@@ -59,7 +60,7 @@ class Knob:
     guards: tuple[Metric, ...]
     stages: tuple[Stage, ...]
     unit: Unit
-    values: Callable[[StreamingConfig], Iterator[Value]]
+    values: Choice
     why: str
 
     @property
@@ -111,6 +112,17 @@ class Knob:
         return True
 
 
+def toml(value: Value) -> str:
+    """A value as the configuration has it."""
+    return str(value).lower()
+
+
+def differences(configured: StreamingConfig, now: StreamingConfig) -> tuple[tuple[str, Value, Value], ...]:
+    """What knobs stand at that is not as configured: (setting, configured, now)."""
+    found = ((knob.setting, knob.value(configured), knob.value(now)) for knob in KNOBS)
+    return tuple(each for each in found if each[1] != each[2])
+
+
 def knob_of(setting: str) -> Knob:
     """The knob by the name of its setting. Raises RequestError for one that there is not."""
     for knob in KNOBS:
@@ -160,61 +172,26 @@ def _more_lead(streaming: StreamingConfig) -> Iterator[Value]:
         yield min(LONGEST_LEAD_S, 2 * streaming.max_lead_s)
 
 
+def _begins_sooner(field: str, stages: tuple[Stage, ...], values: Choice, why: str) -> Knob:
+    """A knob that can bring the first audio of the utterance that it is turned for."""
+    return Knob(field, "ttfa_ms", ("ttgp_ms", "rtf"), stages, "utterance", values, why)
+
+
+def _serves_sooner(field: str, values: Choice, why: str) -> Knob:
+    """A knob that shares the engine out among listeners otherwise: all who come at a time have one value."""
+    return Knob(field, "ttgp_ms", ("ttfa_ms", "rtf"), ("queue",), "window", values, why)
+
+
 MODEL: tuple[Stage, ...] = ("queue", "phonemize", "model_inference")
+CHUNK: tuple[Stage, ...] = ("model_inference", "audio_conversion")
 
 KNOBS: tuple[Knob, ...] = (
-    Knob(
-        field="fast_path_enabled",
-        moves="ttfa_ms",
-        guards=("ttgp_ms", "rtf"),
-        stages=MODEL,
-        unit="utterance",
-        values=_on,
-        why="a short first segment is spoken before the rest is begun",
+    _begins_sooner("fast_path_enabled", MODEL, _on, "a short first segment is spoken before the rest is begun"),
+    _begins_sooner("first_segment_s", MODEL, _shorter_first, "a shorter first segment is ready sooner"),
+    _begins_sooner("min_chunk_size_ms", CHUNK, _smaller_chunks, "the first chunk leaves with less audio in it"),
+    _serves_sooner(
+        "max_chunk_size_ms", _shorter_steps, "a step that makes less audio lets the next listener go sooner"
     ),
-    Knob(
-        field="first_segment_s",
-        moves="ttfa_ms",
-        guards=("ttgp_ms", "rtf"),
-        stages=MODEL,
-        unit="utterance",
-        values=_shorter_first,
-        why="a shorter first segment is ready sooner",
-    ),
-    Knob(
-        field="min_chunk_size_ms",
-        moves="ttfa_ms",
-        guards=("ttgp_ms", "rtf"),
-        stages=("model_inference", "audio_conversion"),
-        unit="utterance",
-        values=_smaller_chunks,
-        why="the first chunk leaves with less audio in it",
-    ),
-    Knob(
-        field="max_chunk_size_ms",
-        moves="ttgp_ms",
-        guards=("ttfa_ms", "rtf"),
-        stages=("queue",),
-        unit="window",
-        values=_shorter_steps,
-        why="a step that makes less audio lets the next listener go sooner",
-    ),
-    Knob(
-        field="target_buffer_ms",
-        moves="ttgp_ms",
-        guards=("ttfa_ms", "rtf"),
-        stages=("queue",),
-        unit="window",
-        values=_more_buffer,
-        why="listeners are served while they have more audio left",
-    ),
-    Knob(
-        field="max_lead_s",
-        moves="ttgp_ms",
-        guards=("ttfa_ms", "rtf"),
-        stages=("queue",),
-        unit="window",
-        values=_more_lead,
-        why="more audio is made ahead of a listener's connection",
-    ),
+    _serves_sooner("target_buffer_ms", _more_buffer, "listeners are served while they have more audio left"),
+    _serves_sooner("max_lead_s", _more_lead, "more audio is made ahead of a listener's connection"),
 )

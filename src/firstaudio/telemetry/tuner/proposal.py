@@ -9,14 +9,14 @@ from statistics import median
 from firstaudio.config import StreamingConfig
 from firstaudio.stats.sample import wilson
 from firstaudio.telemetry.measurement import Measurement
-from firstaudio.telemetry.tuner.knobs import KNOBS, Knob, Value
+from firstaudio.telemetry.tuner.knobs import KNOBS, Knob, Value, toml
 from firstaudio.telemetry.tuner.trial.experiment import ORIGINS, is_stalled
 from firstaudio.telemetry.tuner.trial.verdict import ABSOLUTE_FLOORS, RELATIVE_FLOOR
 
 MIN_ROWS = 20
 STALL_SHARE = 0.01  # from which on, for certain, listeners are worth an experiment
 
-Tried = Collection[tuple[str, Value, Value]]  # setting, what it stood at, what was tried
+Tried = tuple[str, Value, Value]  # setting, what it stood at, what was tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,9 @@ class Nothing:
     reason: str
 
 
+Found = Proposal | Nothing
+
+
 def usable(rows: Sequence[Measurement]) -> list[Measurement]:
     """Measurements that knobs can change: clients' and the tuner's own, streamed, not from the cache, with audio."""
     return [
@@ -44,7 +47,7 @@ def usable(rows: Sequence[Measurement]) -> list[Measurement]:
     ]
 
 
-def propose(rows: Sequence[Measurement], streaming: StreamingConfig, tried: Tried = ()) -> Proposal | Nothing:
+def propose(rows: Sequence[Measurement], streaming: StreamingConfig, tried: Collection[Tried] = ()) -> Found:
     """The most promising experiment, or why there is none.
 
     Args:
@@ -65,15 +68,39 @@ def propose(rows: Sequence[Measurement], streaming: StreamingConfig, tried: Trie
     return Nothing("; ".join(dict.fromkeys(reasons)))
 
 
-def first_open(streaming: StreamingConfig, tried: Tried = ()) -> Proposal | Nothing:
-    """The first thing that was not tried, for somebody who asks without measurements."""
+def choose(rows: Sequence[Measurement], streaming: StreamingConfig, tried: Collection[Tried] = ()) -> Found:
+    """For somebody who asks for an experiment: the most promising one, and without a symptom the first not tried."""
+    found = propose(rows, streaming, tried)
+    return found if isinstance(found, Proposal) else _first_open(streaming, tried)
+
+
+def wished(knob: Knob, value: object, streaming: StreamingConfig) -> Found:
+    """For somebody who names the knob.
+
+    Args:
+        knob: What to turn.
+        value: What to try; None leaves that to the knob.
+        streaming: What holds.
+
+    Raises:
+        RequestError: `value` is none that the setting can have.
+    """
+    if value is not None:
+        return Proposal(knob, knob.checked(streaming, value)[0], f"asked for; {knob.why}")
+    values = knob.candidates(streaming)
+    if not values:
+        return Nothing(f"{knob.setting} stands at {toml(knob.value(streaming))}, where nothing better is known")
+    return Proposal(knob, values[0], f"asked for; {knob.why}")
+
+
+def _first_open(streaming: StreamingConfig, tried: Collection[Tried]) -> Found:
     for knob in KNOBS:
         if values := _open(knob, streaming, tried):
             return Proposal(knob, values[0], f"asked for; {knob.why}")
     return Nothing("every value worth trying was tried not long ago")
 
 
-def _open(knob: Knob, streaming: StreamingConfig, tried: Tried) -> list[Value]:
+def _open(knob: Knob, streaming: StreamingConfig, tried: Collection[Tried]) -> list[Value]:
     current = knob.value(streaming)
     return [value for value in knob.candidates(streaming) if (knob.setting, current, value) not in tried]
 

@@ -10,8 +10,9 @@ from firstaudio.config import StreamingConfig
 from firstaudio.telemetry.advice.recommendation import Gain, Recommendation, Setting
 from firstaudio.telemetry.tuner.decisions import Decision
 from firstaudio.telemetry.tuner.knobs import KNOBS, Knob
+from firstaudio.telemetry.tuner.status import TunerStatus
 from firstaudio.telemetry.tuner.trial.experiment import Experiment
-from firstaudio.telemetry.tuner.tuner import TunerStatus, advice
+from firstaudio.telemetry.tuner.words import advice
 
 
 def as_dict(status: TunerStatus) -> dict[str, Any]:

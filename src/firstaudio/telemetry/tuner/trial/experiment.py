@@ -190,13 +190,7 @@ class Experiment:
         return self.candidate if arm == "b" else self.base
 
     def _count(self, arm: Arm, answer: Measurement) -> None:
-        counts = self._counts[arm]
-        self._counts[arm] = replace(
-            counts,
-            failed=counts.failed + is_failed(answer),
-            stalled=counts.stalled + is_stalled(answer),
-            left=counts.left + has_left(answer),
-        )
+        self._counts[arm] = counted(self._counts[arm], answer)
         self.harm = self.harm or harm(self._counts)
 
     def _add(self, label: Label, kind: Stratum, values: dict[Metric, float]) -> None:
@@ -221,7 +215,17 @@ class Judgement:
         return judge(self.cells, self.counts, self.knob.moves, self.knob.guards, alpha=self.alpha)
 
 
-def is_failed(answer: Measurement) -> bool:
+def counted(counts: Counts, answer: Measurement) -> Counts:
+    """`counts` with what went wrong in one more answer."""
+    return replace(
+        counts,
+        failed=counts.failed + _is_failed(answer),
+        stalled=counts.stalled + is_stalled(answer),
+        left=counts.left + _has_left(answer),
+    )
+
+
+def _is_failed(answer: Measurement) -> bool:
     """Whether the server could not finish it."""
     return answer.outcome == "failed"
 
@@ -231,14 +235,14 @@ def is_stalled(answer: Measurement) -> bool:
     return answer.preroll_ms is not None and answer.preroll_ms > STALL_MS
 
 
-def has_left(answer: Measurement) -> bool:
+def _has_left(answer: Measurement) -> bool:
     """Whether a listener went before the first audio."""
     return answer.origin == "client" and answer.outcome == "cancelled" and answer.ttfa_ms is None
 
 
 def _values(answer: Measurement) -> dict[Metric, float]:
     """What an answer says of speed. A cached or cold one says nothing, a failed one was infinitely slow."""
-    if is_failed(answer):
+    if _is_failed(answer):
         return {"ttfa_ms": float("inf"), "ttgp_ms": float("inf")}
     if answer.warmth != "warm" or answer.outcome not in ("completed", "cancelled"):
         return {}

@@ -7,7 +7,7 @@ from typing import Any
 
 from firstaudio.config import StreamingConfig
 from firstaudio.telemetry.measurement import Measurement
-from firstaudio.telemetry.tuner.trial.experiment import ORIGINS, Experiment, has_left, is_failed, is_stalled
+from firstaudio.telemetry.tuner.trial.experiment import ORIGINS, Experiment, counted
 from firstaudio.telemetry.tuner.trial.verdict import Counts, harm
 
 LENGTH = 200  # answers
@@ -44,14 +44,7 @@ class Probation:
         is_plain = answer.origin in ORIGINS and not answer.arm and answer.delivery != "whole"
         if not is_plain or answer.warmth == "cached" or self.is_over:
             return
-        now = self._now
-        self._now = replace(
-            now,
-            assigned=now.assigned + 1,
-            failed=now.failed + is_failed(answer),
-            stalled=now.stalled + is_stalled(answer),
-            left=now.left + has_left(answer),
-        )
+        self._now = counted(replace(self._now, assigned=self._now.assigned + 1), answer)
         self.harm = self.harm or harm({"a": self._then, "b": self._now})
 
     def evidence(self) -> dict[str, Any]:
