@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from firstaudio.slo import RTF_TARGET
 from firstaudio.stats.sample import wilson
@@ -186,29 +187,44 @@ def _severity_of_share(share: Share) -> Severity:
     return "critical" if low > 10 * FEW else "warning" if low > FEW else "info"
 
 
+class _Count(NamedTuple):
+    """Answers that something happened to."""
+
+    told: str
+    severity: Severity
+    evidence: dict[str, Any]
+
+
+def _count(summary: Summary, name: str, num: int) -> _Count | None:
+    """`num` of all answers; None where they are too few for a word."""
+    share = Share(num, summary.num_requests)
+    if share.n < MIN_REQUESTS or (share.value or 0.0) < FEW:
+        return None
+    numbers = {name: num, **share_evidence(share), **evidence(summary, share.n)}
+    return _Count(f"{num} of {share.n} answers", _severity_of_share(share), numbers)
+
+
 def _failover(summary: Summary, _: Context) -> Iterator[Recommendation]:
-    share = Share(summary.num_failed_over, summary.num_requests)
-    if share.n >= MIN_REQUESTS and (share.value or 0.0) >= FEW:
+    if (found := _count(summary, "num_failed_over", summary.num_failed_over)) is not None:
         yield Recommendation(
             "failover",
-            _severity_of_share(share),
-            f"{share.num} of {share.n} answers were spoken by another engine than was asked",
+            found.severity,
+            f"{found.told} were spoken by another engine than was asked",
             "GET /health tells why the first engine does not speak; `firstaudio doctor` what it lacks",
-            {"num_failed_over": share.num, **share_evidence(share), **evidence(summary, share.n)},
+            found.evidence,
             Gain(None, "the engine that was asked is another voice, not a faster one"),
             command="firstaudio doctor",
         )
 
 
 def _retries(summary: Summary, _: Context) -> Iterator[Recommendation]:
-    share = Share(summary.num_retried, summary.num_requests)
-    if share.n >= MIN_REQUESTS and (share.value or 0.0) >= FEW:
+    if (found := _count(summary, "num_retried", summary.num_retried)) is not None:
         yield Recommendation(
             "retries",
-            _severity_of_share(share),
-            f"in {share.num} of {share.n} answers a segment was begun once more",
+            found.severity,
+            f"in {found.told} a segment was begun once more",
             "read the warnings 'segment retried' in the log: workers die or hang",
-            {"num_retried": share.num, **share_evidence(share), **evidence(summary, share.n)},
+            found.evidence,
             Gain(None, "what an attempt in vain took was not measured apart"),
         )
 
