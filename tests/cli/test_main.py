@@ -32,7 +32,7 @@ def failing(monkeypatch):
         def raise_it(*_: object, **__: object) -> None:
             raise error
 
-        monkeypatch.setattr("firstaudio.cli.voices.load_with_engine", raise_it)
+        monkeypatch.setattr("firstaudio.cli.voices.load_with", raise_it)
 
     return fail
 

@@ -36,6 +36,10 @@ def test_every_operation_says_what_it_does(document: dict[str, Any]):
             assert operation["tags"]
 
 
+def test_no_name_of_a_schema_tells_where_it_lies_in_the_code(document: dict[str, Any]):
+    assert [name for name in document["components"]["schemas"] if "__" in name] == []
+
+
 def test_speech_declares_every_status_and_media_type(document: dict[str, Any]):
     responses = document["paths"]["/v1/audio/speech"]["post"]["responses"]
     assert set(responses) == STATUSES

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from firstaudio.cli.models_optimize import optimize
-from firstaudio.cli.models_options import ModelFolderOption, ModelUrlOption, load_with_model, say
+from firstaudio.cli.models_options import ModelFolderOption, ModelUrlOption
 from firstaudio.cli.models_quantize import quantize
 from firstaudio.cli.models_shape import build_shape
-from firstaudio.cli.options import ConfigOption, JsonOption
+from firstaudio.cli.options import ConfigOption, JsonOption, load_with, talk
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -50,7 +50,7 @@ def list_(config: ConfigOption = None, model_folder: ModelFolderOption = None, j
     from firstaudio.engines.kokoro.store import installed
     from firstaudio.engines.kokoro.store import model_folder as folder_of
 
-    folder = folder_of(load_with_model(config, folder=model_folder).model)
+    folder = folder_of(load_with(config, model_folder=model_folder).model)
     models = installed(folder)
     if json_:
         print(json.dumps({"folder": str(folder), "models": [_model_json(model) for model in models]}, indent=2))
@@ -61,7 +61,7 @@ def list_(config: ConfigOption = None, model_folder: ModelFolderOption = None, j
     else:
         for row in (_COLUMNS, *rows):
             print(*row, sep="\t")
-    say(f"models lie in {folder}")
+    talk(f"models lie in {folder}")
 
 
 @models_app.command()
@@ -83,7 +83,7 @@ def pull(
     from firstaudio.engines.kokoro.release import release_named
 
     release = release_named(name)
-    loaded = load_with_model(config, folder=model_folder, url=model_url)
+    loaded = load_with(config, model_folder=model_folder, model_url=model_url)
     with _listening() as listener:
         folder = pull_release(release, variant, loaded.model, listener, force=force)
     for file in release.wanted(variant):
@@ -105,7 +105,7 @@ def verify(
     from firstaudio.engines.kokoro.store import model_folder as folder_of
     from firstaudio.engines.kokoro.store import verify as verify_model
 
-    folder = folder_of(load_with_model(config, folder=model_folder).model)
+    folder = folder_of(load_with(config, model_folder=model_folder).model)
     there = {model.folder.name: model for model in installed(folder)}
     names = list(there) if name is None else [name]
     found = [(state, folder / each / file) for each in names for file, state in verify_model(folder, each).items()]
@@ -113,11 +113,11 @@ def verify(
     for state, path in [*found, *(("unchecked", file.path) for file in copied)]:
         print(state, path, sep="\t")
     for file in copied:
-        say(str(file))
+        talk(str(file))
     if not found and not copied:
-        say(f"there are no model files in {folder}; run: firstaudio models pull kokoro")
+        talk(f"there are no model files in {folder}; run: firstaudio models pull kokoro")
     elif any(state != "ok" for state, _path in found):
-        say("to mend pulled files run: firstaudio models pull kokoro")
+        talk("to mend pulled files run: firstaudio models pull kokoro")
     if not found or copied or any(state != "ok" for state, _path in found):
         raise typer.Exit(EXIT_DAMAGED)
 
@@ -133,12 +133,12 @@ def rm(
     from firstaudio.engines.kokoro.store import existing, remove
     from firstaudio.engines.kokoro.store import model_folder as folder_of
 
-    folder = folder_of(load_with_model(config, folder=model_folder).model)
+    folder = folder_of(load_with(config, model_folder=model_folder).model)
     print(existing(folder, name))
     if not yes:
-        say("nothing was removed; give --yes to remove this folder")
+        talk("nothing was removed; give --yes to remove this folder")
         raise typer.Exit(EXIT_USAGE)
-    say(f"removed: {remove(folder, name) / 1e6:.0f} MB")
+    talk(f"removed: {remove(folder, name) / 1e6:.0f} MB")
 
 
 def _model_json(model: InstalledModel) -> dict[str, Any]:
@@ -227,11 +227,11 @@ class PlainListener:
         step = num_bytes * PLAIN_STEPS // num_total
         if step != self._told.get(file):
             self._told[file] = step
-            say(f"{file}: {_megabytes(num_bytes)} of {_megabytes(num_total)} MB")
+            talk(f"{file}: {_megabytes(num_bytes)} of {_megabytes(num_total)} MB")
 
     def notice(self, text: str) -> None:
         """Say it."""
-        say(text)
+        talk(text)
 
 
 class BarListener:

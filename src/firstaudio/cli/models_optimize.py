@@ -13,10 +13,9 @@ from firstaudio.cli.models_options import (
     ModelFileOption,
     ModelFolderOption,
     VoicesFileOption,
-    load_with_model,
     progress_bar,
 )
-from firstaudio.cli.options import ConfigOption, JsonOption
+from firstaudio.cli.options import ConfigOption, JsonOption, load_with
 
 if TYPE_CHECKING:
     from firstaudio.engines.kokoro.fidelity import Comparison
@@ -33,8 +32,8 @@ def optimize(
     voices: Annotated[
         str, typer.Option(metavar="A,B,...", help="Voices to measure; default: all of the voices file.")
     ] = "",
-    model: ModelFileOption = "",
-    voices_file: VoicesFileOption = "",
+    model: ModelFileOption = None,
+    voices_file: VoicesFileOption = None,
     config: ConfigOption = None,
     model_folder: ModelFolderOption = None,
     json_: JsonOption = False,
@@ -43,15 +42,10 @@ def optimize(
 
     What it finds decides how `firstaudio serve` decodes from then on. Takes some seconds for each voice.
     """
-    from dataclasses import replace
-
     from firstaudio.engines.kokoro.optimize import optimize as run
     from firstaudio.engines.kokoro.store import find
 
-    loaded = load_with_model(config, folder=model_folder)
-    kokoro = loaded.kokoro
-    kokoro = replace(kokoro, model=model or kokoro.model, voices=voices_file or kokoro.voices)
-    effective = replace(loaded, kokoro=kokoro)
+    effective = load_with(config, model=model, voices=voices_file, model_folder=model_folder)
     wanted = [name.strip() for name in voices.split(",") if name.strip()]
     with progress_bar() as progress:
         outcome = run(effective, find(effective), wanted, progress)

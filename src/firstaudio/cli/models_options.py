@@ -1,16 +1,15 @@
-"""What the verbs of `firstaudio models` share: where models come from and lie, and how they talk."""
+"""What the verbs of `firstaudio models` share: where models come from and lie, and how far a verb has come."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from firstaudio.config import Config, load
+from firstaudio.cli.options import talk
 
 ModelFolderOption = Annotated[
     str | None, typer.Option("--model-folder", metavar="FOLDER", help="Folder of models, in the place of model.folder.")
@@ -20,13 +19,13 @@ ModelUrlOption = Annotated[
     typer.Option("--model-url", metavar="URL", help="Mirror, in the place of model.url: http(s):// or file:///."),
 ]
 ModelFileOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--model", "--kokoro-model", metavar="PATH", help="Model file; default: kokoro.model, else the pulled one."
     ),
 ]
 VoicesFileOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--voices-file", "--kokoro-voices", metavar="PATH", help="Voices file; default: the one beside the model."
     ),
@@ -36,16 +35,6 @@ Progress = Callable[[str, int, int], None]
 """What is being done, how many are done, how many there are."""
 
 
-def load_with_model(config: Path | None, *, folder: str | None, url: str | None = None) -> Config:
-    """The configuration, with what the options say of the section `[model]`. Raises ConfigError."""
-    return load(config, flags={"model.folder": folder, "model.url": url})
-
-
-def say(message: str) -> None:
-    """Talk: a line on stderr."""
-    print(f"firstaudio: {message}", file=sys.stderr)
-
-
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
     """A bar on a terminal, above it a line for what is the only one of its kind; a line for each step elsewhere.
@@ -53,7 +42,7 @@ def progress_bar() -> Iterator[Progress]:
     On stderr.
     """
     if not sys.stderr.isatty():
-        yield lambda what, done, total: say(f"{what} ({done + 1}/{total})")
+        yield lambda what, done, total: talk(f"{what} ({done + 1}/{total})")
         return
     from rich.console import Console
     from rich.progress import Progress as Bar

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,14 +14,11 @@ from firstaudio.cli.models_options import (
     ModelFileOption,
     ModelFolderOption,
     VoicesFileOption,
-    load_with_model,
     progress_bar,
-    say,
 )
-from firstaudio.cli.options import ConfigOption, JsonOption
+from firstaudio.cli.options import ConfigOption, JsonOption, load_with, talk
 
 if TYPE_CHECKING:
-    from firstaudio.config import Config
     from firstaudio.engines.kokoro.quantize import Report, Variant
     from firstaudio.engines.kokoro.quantize_draft import Measured
     from firstaudio.engines.kokoro.quantize_trial import Fidelity, Speed
@@ -40,8 +37,8 @@ def quantize(
     ] = "matmul,lstm,conv",
     rounds: Annotated[int, typer.Option(metavar="N", help="Rounds of timing; at least 6.")] = 7,
     keep: Annotated[bool, typer.Option("--keep", help="Keep also variants that are not worth it.")] = False,
-    model: ModelFileOption = "",
-    voices_file: VoicesFileOption = "",
+    model: ModelFileOption = None,
+    voices_file: VoicesFileOption = None,
     config: ConfigOption = None,
     model_folder: ModelFolderOption = None,
     json_: JsonOption = False,
@@ -57,7 +54,7 @@ def quantize(
 
     wanted = list(dict.fromkeys(name.strip() for name in kinds.split(",") if name.strip()))
     check(wanted, rounds)
-    effective = _with_files(load_with_model(config, folder=model_folder), model, voices_file)
+    effective = load_with(config, model=model, voices=voices_file, model_folder=model_folder)
     files = find(effective)
     with progress_bar() as progress:
         report = run(effective, files, wanted, rounds, progress, keep=keep)
@@ -67,14 +64,9 @@ def quantize(
         _print(report)
     for variant in report.variants:
         if variant.path is not None:
-            say(f"to use it: firstaudio serve --kokoro-model {variant.path} --kokoro-voices {files.voices}")
+            talk(f"to use it: firstaudio serve --kokoro-model {variant.path} --kokoro-voices {files.voices}")
     if not any(variant.is_measured for variant in report.variants):
         raise typer.Exit(EXIT_NOTHING_MEASURED)
-
-
-def _with_files(config: Config, model: str, voices_file: str) -> Config:
-    kokoro = config.kokoro
-    return replace(config, kokoro=replace(kokoro, model=model or kokoro.model, voices=voices_file or kokoro.voices))
 
 
 def _as_json(report: Report) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstaudio.cli.models_options import ModelFolderOption, load_with_model, say
-from firstaudio.cli.options import ConfigOption
+from firstaudio.cli.models_options import ModelFolderOption
+from firstaudio.cli.options import ConfigOption, load_with, talk
 from firstaudio.errors import ConfigError, FirstaudioError
 
 if TYPE_CHECKING:
@@ -66,11 +66,11 @@ def build_shape(
 
     _check("--size", size, SIZES)
     _check("--dialect", dialect, DIALECTS)
-    folder = folder_of(load_with_model(config, folder=model_folder).model)
+    folder = folder_of(load_with(config, model_folder=model_folder).model)
     options = ["--size", size, "--dialect", dialect, "--seed", str(seed)]
     target = output.expanduser().absolute() if output else folder / SHAPE
     if not output and _is_built(target, options):
-        say(f"it is in {target} already; to build it again, remove it first: firstaudio models rm {SHAPE} --yes")
+        talk(f"it is in {target} already; to build it again, remove it first: firstaudio models rm {SHAPE} --yes")
     else:
         interpreter = _given_python(python) if python else _own_python(folder)
         _build(interpreter, target, options) if output else _build_and_install(interpreter, folder, options)
@@ -115,14 +115,14 @@ def _own_python(folder: Path) -> Path:
     python = environment / "bin" / "python"
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder, "shape-environment", lambda: say("another process makes the environment; waiting")):
+    with locked(folder, "shape-environment", lambda: talk("another process makes the environment; waiting")):
         if not (environment / READY_FILE).exists():
             _make_environment(environment, python)
     return python
 
 
 def _make_environment(environment: Path, python: Path) -> None:
-    say(f"making an environment in {environment} and installing {', '.join(PACKAGES)}: some 2 GB, minutes")
+    talk(f"making an environment in {environment} and installing {', '.join(PACKAGES)}: some 2 GB, minutes")
     remedy = f"name an interpreter that has them with --python; {_install_hint(Path('PATH'))}"
     _run([sys.executable, "-m", "venv", "--clear", str(environment)], f"cannot make {environment}; {remedy}")
     _run([str(python), "-m", "pip", "install", "--progress-bar", "off", *PACKAGES], f"cannot install; {remedy}")
@@ -152,7 +152,7 @@ def _build(python: Path, target: Path, options: Sequence[str]) -> None:
     from firstaudio.engines import kokoro
     from firstaudio.engines.kokoro.disk import writing
 
-    say("building the model; the full one takes about a minute and 3 GB of memory")
+    talk("building the model; the full one takes about a minute and 3 GB of memory")
     with tempfile.TemporaryDirectory() as temporary:
         with writing(target):
             target.mkdir(parents=True, exist_ok=True)
@@ -168,7 +168,7 @@ def _build_and_install(python: Path, folder: Path, options: Sequence[str]) -> No
     target = folder / SHAPE
     with writing(folder):
         target.mkdir(parents=True, exist_ok=True)
-    with locked(folder, SHAPE, lambda: say("another process builds it; waiting")):
+    with locked(folder, SHAPE, lambda: talk("another process builds it; waiting")):
         building = target / ".building"
         _build(python, building, options)
         with writing(folder):

@@ -31,16 +31,24 @@ TokenOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 
-def load_with_engine(
-    config: Path | None, engine: str | None, *, model: str | None = None, voices: str | None = None
+def load_with(
+    config: Path | None,
+    *,
+    engine: str | None = None,
+    model: str | None = None,
+    voices: str | None = None,
+    model_folder: str | None = None,
+    model_url: str | None = None,
 ) -> Config:
-    """The configuration, with what the options say in the place of what it says.
+    """The configuration, with what the options say in the place of what it says; None: they say nothing.
 
     Args:
         config: See `ConfigOption`.
         engine: In the place of `engine.names`.
         model: In the place of `kokoro.model`.
         voices: In the place of `kokoro.voices`.
+        model_folder: In the place of `model.folder`.
+        model_url: In the place of `model.url`.
 
     Raises:
         ConfigError: A value is wrong.
@@ -49,6 +57,8 @@ def load_with_engine(
         "engine.names": None if engine is None else (engine,),
         "kokoro.model": model,
         "kokoro.voices": voices,
+        "model.folder": model_folder,
+        "model.url": model_url,
     }
     return load(config, flags=flags)
 

@@ -22,7 +22,7 @@ from firstaudio.cli.options import (
     JsonOption,
     KokoroModelOption,
     KokoroVoicesOption,
-    load_with_engine,
+    load_with,
     talk,
 )
 from firstaudio.clock import NS_PER_S, now_ns
@@ -166,7 +166,7 @@ def say(
     from firstaudio.cli.sinks import import_sounddevice
     from firstaudio.synthesis.utterance import Utterance
 
-    effective = load_with_engine(config, engine, model=kokoro_model, voices=kokoro_voices)
+    effective = load_with(config, engine=engine, model=kokoro_model, voices=kokoro_voices)
     target = Target(output, choose_format(format_, output), plays=play or output is None)
     utterance = Utterance(read_text(text), voice, lang, speed, pitch, engine, decode)
     # Whatever loads slowly or may be missing comes before the clock starts.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstaudio.cli.options import ConfigOption, EngineOption, JsonOption, TokenOption, load_with_engine
+from firstaudio.cli.options import ConfigOption, EngineOption, JsonOption, TokenOption, load_with
 from firstaudio.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _client(url: str | None, token: str | None, engine: str | None, config: Path
     from firstaudio.cli.selftest_server import own_server
     from firstaudio.cli.selftest_speech import SelfTestClient
 
-    server = load_with_engine(config, engine).server
+    server = load_with(config, engine=engine).server
     if url is not None:
         yield SelfTestClient(url, key_for(token, server), run="selftest")
         return

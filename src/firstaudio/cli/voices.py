@@ -14,7 +14,7 @@ from firstaudio.cli.options import (
     JsonOption,
     KokoroModelOption,
     KokoroVoicesOption,
-    load_with_engine,
+    load_with,
     talk,
 )
 
@@ -38,7 +38,7 @@ def voices(
     """
     from firstaudio.cli.embedded import embedded
 
-    effective = load_with_engine(config, engine, model=kokoro_model, voices=kokoro_voices)
+    effective = load_with(config, engine=engine, model=kokoro_model, voices=kokoro_voices)
     with embedded(effective, check_default_voice=False, talk=talk) as synthesizer:
         listed = [(name, voice) for name, voice in synthesizer.voices() if speaks(voice, lang)]
     rows = [_row(name, voice) for name, voice in listed]

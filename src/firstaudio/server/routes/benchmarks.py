@@ -31,8 +31,8 @@ from firstaudio.server.schemas.benchmarks import (
     RunQuery,
     RunsQuery,
     RunStarted,
-    SummaryEntry,
-    TrendEntry,
+    RunSummaryEntry,
+    RunTrendEntry,
 )
 from firstaudio.server.service import Service, service_of
 from firstaudio.slo import SHORT_CHARS, SHORT_TTFA_TARGET_MS, category, is_met
@@ -336,13 +336,13 @@ def _card(record: RunRecord) -> RunCard:
         engine=record.engine,
         request=BenchmarkRequest.model_validate(record.request, from_attributes=True),
         summary=None if record.summary is None else _summary(record.summary),
-        trends=[TrendEntry.model_validate(trend, from_attributes=True) for trend in record.trends],
+        trends=[RunTrendEntry.model_validate(trend, from_attributes=True) for trend in record.trends],
         changes=list(record.changes),
     )
 
 
-def _summary(summary: RunSummary) -> SummaryEntry:
-    return SummaryEntry.model_validate(summary, from_attributes=True)
+def _summary(summary: RunSummary) -> RunSummaryEntry:
+    return RunSummaryEntry.model_validate(summary, from_attributes=True)
 
 
 def _iso(moment: float) -> str:

@@ -91,7 +91,7 @@ class CellEntry(BaseModel):
     rtf: float | None = Field(description="Median.")
 
 
-class SummaryEntry(BaseModel):
+class RunSummaryEntry(BaseModel):
     """The figures of a run."""
 
     verdict: str = Field(description="VALID, or INVALID: do not quote its numbers.")
@@ -120,7 +120,7 @@ class SummaryEntry(BaseModel):
     cells: list[CellEntry]
 
 
-class TrendEntry(BaseModel):
+class RunTrendEntry(BaseModel):
     """One figure against those of earlier comparable runs."""
 
     figure: str
@@ -150,8 +150,8 @@ class RunCard(BaseModel):
     num_other_streams: int | None
     engine: str | None
     request: BenchmarkRequest
-    summary: SummaryEntry | None
-    trends: list[TrendEntry]
+    summary: RunSummaryEntry | None
+    trends: list[RunTrendEntry]
     changes: list[str] = Field(description="Versions that differ from the last comparable run.")
 
 
@@ -175,7 +175,7 @@ class BenchmarkState(BaseModel):
     )
     current_test: str | None
     estimated_completion_s: float | None = Field(description="Seconds to go at the pace so far; null until known.")
-    last_results: SummaryEntry | None
+    last_results: RunSummaryEntry | None
     start_time: str | None = Field(description="Of the run that goes on, ISO 8601.")
     benchmark_id: str | None = Field(description="Of the run that goes on.")
 

@@ -11,7 +11,7 @@ from firstaudio.telemetry.misses.patterns import Dimension
 from firstaudio.trace import Stage
 
 
-class GroupEntry(BaseModel):
+class MissGroupEntry(BaseModel):
     """Requests with something in common."""
 
     dimension: Dimension
@@ -26,7 +26,7 @@ class GroupEntry(BaseModel):
     stands_out: bool
 
 
-class StageEntry(BaseModel):
+class MissStageEntry(BaseModel):
     """One stage until the first audio, in missed requests and in those in time."""
 
     stage: Stage
@@ -55,7 +55,7 @@ class InvestigationReport(BaseModel):
     bottleneck: Stage | None = Field(description="The stage with the largest part of the missed requests' TTFA.")
     grown_stage: Stage | None = Field(description="The stage that grew most in missed requests.")
     pattern: str
-    groups: list[GroupEntry]
-    stages: list[StageEntry]
+    groups: list[MissGroupEntry]
+    stages: list[MissStageEntry]
     recommendations: list[RecommendationEntry]
     is_complete: bool = Field(description="Whether every request of the window was looked at, or the newest of them.")
