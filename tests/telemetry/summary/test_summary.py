@@ -1,22 +1,17 @@
 """What many measurements say, held against arithmetic done another way."""
 
 import json
-import math
 import random
-import statistics
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstaudio.stats.sample import MIN_SAMPLES
 from firstaudio.telemetry.measurement import Measurement
-from firstaudio.telemetry.summary.figures import Share, figures
+from firstaudio.telemetry.summary.figures import Share
 from firstaudio.telemetry.summary.summary import NUM_RECENT, attained, meets, summarise
-from firstaudio.telemetry.summary.trend import MIN_TREND
 from firstaudio.trace import STAGES
 
 Make = Callable[..., Measurement]
@@ -107,35 +102,6 @@ def test_cached_answers_are_in_no_figure_of_time_but_their_own(measurement: Make
     }
 
 
-@pytest.mark.parametrize("name", MIN_SAMPLES)
-def test_a_percentile_of_too_few_is_not_said(name: str):
-    enough = MIN_SAMPLES[name]
-
-    assert figures([1.0] * (enough - 1)).percentiles[name] is None
-    assert figures([1.0] * enough).percentiles[name] == 1.0
-
-
-def test_a_share_of_failures_hides_the_percentiles_that_it_reaches():
-    found = figures([1.0] * 970 + [math.inf] * 30)
-
-    assert found.percentiles == {"p50": 1.0, "p90": 1.0, "p95": 1.0, "p99": None}
-    assert set(found.intervals) == {"p50", "p90", "p95"}
-
-
-@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=500))
-def test_figures_are_those_of_numpy_and_statistics(values: list[float]):
-    found = figures([*values, None])
-
-    assert (found.n, found.num_failed, found.min, found.max) == (len(values), 0, min(values), max(values))
-    assert found.mean == pytest.approx(statistics.fmean(values))
-    for name, value in found.percentiles.items():
-        if value is not None:
-            assert value == pytest.approx(float(np.percentile(values, float(name[1:]))))
-    for name, interval in found.intervals.items():
-        assert interval is not None
-        assert interval[0] <= (found.percentiles[name] or 0.0) <= interval[1]
-
-
 @given(ROWS, st.randoms())
 def test_the_order_of_the_rows_says_nothing(measurement: Make, rows: Any, shuffle: random.Random):
     made = [measurement(**each, request_id=str(number)) for number, each in enumerate(rows)]
@@ -201,36 +167,6 @@ def test_stages_explain_ttfa_and_name_the_bottleneck(measurement: Make):
         60.0,
         20.0,
     )
-
-
-def series(make: Make, slope: float, noise: float = 5.0, num: int = 100) -> list[Measurement]:
-    """One a minute, about 500 ms, `slope` ms more each."""
-    random_ = random.Random(1)
-    return [make(timestamp=60.0 * i, ttfa_ms=500 + slope * i + random_.gauss(0, noise)) for i in range(num)]
-
-
-@pytest.mark.parametrize(
-    ("slope", "direction"), [(2.0, "degrading"), (-2.0, "improving"), (0.0, "stable"), (0.1, "stable")]
-)
-def test_a_trend_is_named_when_it_is_certain_and_matters(measurement: Make, slope: float, direction: str):
-    trend = summarise(series(measurement, slope)).trend
-
-    assert trend.direction == direction
-    assert (trend.n, trend.span_s) == (100, 99 * 60.0)
-    assert trend.low_ms is not None
-    assert trend.high_ms is not None
-    assert trend.low_ms < 99 * slope < trend.high_ms
-
-
-def test_a_trend_of_noise_is_unknown(measurement: Make):
-    assert summarise(series(measurement, 0.0, noise=400, num=30)).trend.direction == "unknown"
-
-
-def test_a_trend_of_few_or_of_one_moment_is_unknown(measurement: Make):
-    few = summarise(series(measurement, 5.0, num=MIN_TREND - 1)).trend
-    moment = summarise([measurement(ttfa_ms=float(i)) for i in range(50)]).trend
-
-    assert [(each.direction, each.change_ms) for each in (few, moment)] == [("unknown", None)] * 2
 
 
 def test_the_last_values_come_first(measurement: Make):
