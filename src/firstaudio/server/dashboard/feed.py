@@ -45,11 +45,6 @@ class Feed:
         self.num_viewers = 0
         self.closed = asyncio.Event()
 
-    @property
-    def is_running(self) -> bool:
-        """Whether snapshots are being made."""
-        return self._task is not None and not self._task.done()
-
     def require_room(self) -> None:
         """Raise NotReadyError when the server shuts down, OverloadedError when too many watch."""
         if self.closed.is_set():
