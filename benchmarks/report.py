@@ -38,12 +38,12 @@ def _known(share: float | None) -> float:
     return share
 
 
-def arguments(doc: str | None, **defaults: int) -> argparse.Namespace:
-    """Options of a benchmark: `--json FILE` and one integer option per default."""
+def arguments(doc: str | None, **defaults: int | str) -> argparse.Namespace:
+    """Options of a benchmark: `--json FILE` and one option per default, of its type."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     for name, value in defaults.items():
-        parser.add_argument(f"--{name}", type=int, default=value, help=f"default {value}")
+        parser.add_argument(f"--{name}", type=type(value), default=value, help=f"default {value or 'none'}")
     return parser.parse_args()
 
 
