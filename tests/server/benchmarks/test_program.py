@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from firstaudio.server.benchmarks import program
 from firstaudio.server.benchmarks.program import NICE, Ending, run_program
 
 UNTIL_NICE = f"import os\nwhile os.getpriority(os.PRIO_PROCESS, 0) < {NICE}: pass"
@@ -21,21 +22,41 @@ sys.stderr.write(f"{{os.getpid()}} {{child.pid}}\\n")
 """
 
 
-async def run(code: str, deadline_s: float = 60.0, stop: asyncio.Event | None = None) -> tuple[Ending, bytes]:
+SAYS_HOW_IT_WANTS_TO_END = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))
+sys.stderr.write("ready")
+sys.stderr.flush()
+time.sleep(3600)
+"""
+
+
+async def run(
+    code: str,
+    deadline_s: float = 60.0,
+    stop: asyncio.Event | None = None,
+    grace_s: float = 0.3,
+    heard: asyncio.Event | None = None,
+) -> tuple[Ending, bytes]:
+    """Run a program that is Python; `heard` is set when it has said something."""
     said = bytearray()
+
+    def hear(data: bytes) -> None:
+        said.extend(data)
+        if heard:
+            heard.set()
+
     ending = await run_program(
-        [sys.executable, "-c", code],
-        os.environ,
-        said.extend,
-        stop or asyncio.Event(),
-        deadline_s=deadline_s,
-        grace_s=0.3,
+        [sys.executable, "-c", code], os.environ, hear, stop or asyncio.Event(), deadline_s=deadline_s, grace_s=grace_s
     )
     return ending, bytes(said)
 
 
 def lives(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 async def gone(said: bytes) -> bool:
@@ -72,20 +93,31 @@ async def test_children_that_it_leaves_are_ended():
     assert await gone(said)
 
 
-async def test_the_deadline_ends_it_with_its_children():
-    ending, said = await run(FAMILY.format(then="time.sleep(3600)"), deadline_s=1.5)
+async def test_the_deadline_ends_it_with_its_children(monkeypatch: pytest.MonkeyPatch):
+    heard, limits_s = asyncio.Event(), []
+
+    async def time_is_up(deadline_s: float) -> bool:
+        limits_s.append(deadline_s)
+        return await heard.wait()
+
+    monkeypatch.setattr(program, "_time_is_up", time_is_up)
+    ending, said = await run(FAMILY.format(then="time.sleep(3600)"), deadline_s=90.0, heard=heard)
+
+    assert (ending.timed_out, limits_s) == (True, [90.0])
+    assert await gone(said)
+
+
+async def test_the_deadline_is_in_seconds():
+    ending, _ = await run("import time; time.sleep(3600)", deadline_s=0.05)
 
     assert ending.timed_out
-    assert await gone(said)
 
 
 async def test_being_stopped_lets_it_end_in_good_order():
     stop = asyncio.Event()
-    stop.set()
-    code = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(5)); time.sleep(3600)"
-    ending, _ = await run(code, stop=stop)
+    ending, said = await run(SAYS_HOW_IT_WANTS_TO_END, stop=stop, grace_s=60.0, heard=stop)
 
-    assert ending.exit_code in (5, -15)  # -15: it had no time to say how it wants to end
+    assert (ending, said) == (Ending(5, timed_out=False), b"ready")
 
 
 async def test_cancelling_ends_it_with_its_children(tmp_path: Path):

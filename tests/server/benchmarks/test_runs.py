@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from firstaudio.server.benchmarks import program
 from firstaudio.telemetry.runs.book import RunBook
 from firstaudio.telemetry.runs.records import RunRecord, RunRequest
 
@@ -206,10 +209,17 @@ def test_a_program_that_does_not_exist_is_told(benched: Any, tmp_path: Path):
     assert benched.ended()["error"] == "the benchmark could not be started: No such file or directory"
 
 
-def test_a_program_that_hangs_is_ended_at_its_deadline_with_all_that_it_started(benched: Any, tmp_path: Path):
-    benched.service.benchmarks.deadline_s = benched.service.benchmarks.grace_s = 0.5
-    benched.service.benchmarks.deadline_s = 2.0
-    card = benched.run("hangs", tmp_path / "pids")
+def test_a_program_that_hangs_is_ended_at_its_deadline_with_all_that_it_started(
+    benched: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    hangs = threading.Event()
+    monkeypatch.setattr(program, "_time_is_up", lambda _: asyncio.to_thread(hangs.wait, 20.0))
+    benched.service.benchmarks.deadline_s, benched.service.benchmarks.grace_s = 2.0, 0.5
+    benched.program("hangs", tmp_path / "pids")
+    benched.start()
+    benched.eventually(lambda: benched.status()["status"]["progress"] == 0.25)
+    hangs.set()
+    card = benched.ended()
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
 
     assert (card["status"], card["exit_code"]) == ("failed", -9)
@@ -218,7 +228,10 @@ def test_a_program_that_hangs_is_ended_at_its_deadline_with_all_that_it_started(
 
 
 def _lives(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_a_server_that_ends_leaves_no_program_behind(tools: Any, serve: Any, tmp_path: Path):

@@ -123,14 +123,20 @@ class _Pipe:
 
 async def _ends(process: Process, stop: asyncio.Event, deadline_s: float) -> bool:
     """Wait for the end, the wish to stop or the deadline; whether it was the deadline."""
-    tasks = [asyncio.create_task(process.wait()), asyncio.create_task(stop.wait())]
+    wanted = [asyncio.create_task(process.wait()), asyncio.create_task(stop.wait())]
+    tasks = [*wanted, asyncio.create_task(_time_is_up(deadline_s))]
     try:
-        done, _ = await asyncio.wait(tasks, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
-        return not done
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return not any(task.done() for task in wanted)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _time_is_up(deadline_s: float) -> bool:
+    await asyncio.sleep(deadline_s)
+    return True
 
 
 async def _ask_to_end(process: Process, grace_s: float) -> None:
