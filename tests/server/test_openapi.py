@@ -1,5 +1,6 @@
 """The document that the server publishes is what the server does."""
 
+import asyncio
 import subprocess
 import sys
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from firstaudio.audio.encode import FORMATS
+from firstaudio.server import openapi
 from firstaudio.server.app import create_app
 
 STATUSES = {"200", "400", "401", "403", "404", "408", "413", "415", "429", "500", "503"}
@@ -26,6 +28,19 @@ def test_every_path_is_documented(document: dict[str, Any]):
     expected |= {f"/benchmarks/{name}" for name in ("run", "status", "cancel", "runs", "results", "ttfa/quick")}
     expected |= {"/benchmarks/results/report", "/benchmarks/results/{run_id}"}
     assert set(document["paths"]) == expected
+
+
+def test_the_document_is_made_once_and_never_where_streams_are_served(tools: Any, monkeypatch):
+    loops = []
+
+    def document(app, config):
+        loops.append(asyncio._get_running_loop())
+        return {"openapi": "3.1.0"}
+
+    monkeypatch.setattr(openapi, "_document", document)
+    with tools.run(tools.settings()) as server:
+        assert [server.get("/openapi.json").json for _ in range(2)] == [{"openapi": "3.1.0"}] * 2
+    assert loops == [None]
 
 
 def test_every_operation_says_what_it_does(document: dict[str, Any]):
