@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from firstaudio.bench.spec import TargetSpec
 from firstaudio.bench.texts import TextSource
 from firstaudio.bench.utterance import Utterance
 from firstaudio.bench.workload import Cell, Load, Texts
-from firstaudio.clock import NS_PER_S
+from firstaudio.clock import NS_PER_S, now_ns
 from firstaudio.errors import BenchError
 
 
@@ -113,10 +114,19 @@ async def test_the_load_is_kept_up_until_the_last_measured_answer(target: Any) -
     assert run.client.mean_in_flight <= 2.0
 
 
-async def test_a_duration_ends_the_measurement(target: Any) -> None:
+async def test_a_duration_ends_the_measurement(target: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=now_ns() + NS_PER_S)  # the load begins at once: its start is over
+    for module in ("closed", "client"):
+        monkeypatch.setattr(f"firstaudio.bench.load.{module}.now_ns", lambda: clock.now)
+
+    async def takes_3_ms(utterance: Utterance, exchange: Exchange) -> None:
+        clock.now += 3_000_000
+        await asyncio.sleep(0)
+
+    target.behaviour = takes_3_ms
     run = await load(target, cell(num_requests=None, duration_s=0.02))
     sent = [taken.exchange.dispatched_ns for taken in measured(run)]
-    assert (sent[-1] - sent[0]) / NS_PER_S < 0.02
+    assert [(at - sent[0]) / 1e6 for at in sent] == [0.0, 3.0, 6.0, 9.0, 12.0, 15.0, 18.0]
     assert run.completed
 
 
