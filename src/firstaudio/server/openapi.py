@@ -39,6 +39,8 @@ _PROBLEMS = {
     500: "The engine failed before the first audio.",
     503: "The engines are starting, a worker died, or the server is shutting down; Retry-After says when to come back.",
 }
+# Named, not as a model: of each declaration FastAPI would make a validator that nobody needs.
+_PROBLEM = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorEnvelope"}}}
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
 _SPEECH_HEADERS: dict[str, str] = {
     "X-Engine": "The engine that speaks.",
@@ -67,8 +69,8 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Declarations of error responses for a route."""
     return {
         status: {
-            "model": ErrorEnvelope,
             "description": _PROBLEMS[status],
+            "content": _PROBLEM,
             **({"headers": _RETRY_AFTER} if status in (429, 503) else {}),
         }
         for status in statuses
@@ -153,10 +155,12 @@ def _document(app: FastAPI, config: ServerConfig) -> dict[str, Any]:
 
 
 def _speech_schemas(config: ServerConfig) -> dict[str, Any]:
-    """What the speech operation refers to and FastAPI does not see."""
+    """What operations refer to and FastAPI does not see."""
     template = "#/components/schemas/{model}"
     request = SpeechRequest.model_json_schema(ref_template=template)
     if config.unknown_fields == "ignore":
         request["additionalProperties"] = True
     event = TypeAdapter(SpeechEvent).json_schema(ref_template=template)
-    return {**request.pop("$defs"), **event.pop("$defs"), "SpeechRequest": request, "SpeechEvent": event}
+    error = ErrorEnvelope.model_json_schema(ref_template=template)
+    named = {"SpeechRequest": request, "SpeechEvent": event, "ErrorEnvelope": error}
+    return {name: each for schema in named.values() for name, each in schema.pop("$defs").items()} | named
