@@ -240,15 +240,17 @@ def test_a_terminal_gets_bars_that_begin_where_the_download_does():
 FAKE_PYTHON = """#!/bin/sh
 [ "$1" = -c ] && exit {probe}
 echo noise; echo trouble >&2
-printf model > "$2/model.onnx"; printf voices > "$2/voices.bin"; echo "$@" > {record}
+printf model > "$2/model.onnx"; {voices}; echo "$@" > {record}
 exit {build}
 """
 
 
-def fake_python(folder: Path, *, probe: int = 0, build: int = 0) -> Path:
+def fake_python(
+    folder: Path, *, probe: int = 0, build: int = 0, voices: str = 'printf voices > "$2/voices.bin"'
+) -> Path:
     """An interpreter that has everything, or not."""
     path = folder / "python"
-    path.write_text(FAKE_PYTHON.format(probe=probe, build=build, record=folder / "record"))
+    path.write_text(FAKE_PYTHON.format(probe=probe, build=build, voices=voices, record=folder / "record"))
     path.chmod(0o755)
     return path
 
@@ -321,6 +323,18 @@ def test_a_build_that_fails_shows_its_words_and_lists_nothing(run, folder: Path,
     assert result.exit_code == 1
     assert "trouble" in result.stderr
     assert "exit code 3" in result.stderr
+    assert read_manifest(folder / "shape").files == ()
+
+
+@pytest.mark.parametrize("place", [(), ("--output", "out")])
+def test_a_build_that_leaves_nothing_names_what_lacks(
+    run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: tuple[str, ...]
+):
+    monkeypatch.chdir(tmp_path)
+    result = run("models", "build-shape", "--python", str(fake_python(tmp_path, voices="true")), *place)
+
+    assert (result.exit_code, result.stdout) == (1, b"")
+    assert "left no voices.bin in" in result.stderr
     assert read_manifest(folder / "shape").files == ()
 
 

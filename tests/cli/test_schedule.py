@@ -260,7 +260,7 @@ def test_run_where_nobody_answers_is_exit_code_3(run: Any, state: Path):
     assert "start it with `firstaudio serve`" in result.stderr
 
 
-@pytest.mark.parametrize("flags", [("--url", "nowhere"), ("--url", "ftp://x"), ("--type", "quick")])
+@pytest.mark.parametrize("flags", [("--url", "nowhere"), ("--url", "ftp://x"), ("--type", "quick"), ("--type", "")])
 def test_run_of_what_cannot_be_is_exit_code_2(run: Any, state: Path, flags: tuple[str, str]):
     assert run("schedule", "run", *flags).exit_code == 2
 

@@ -487,8 +487,16 @@ def test_a_server_with_keys_wants_one(monkeypatch, tmp_path):
 
 
 def test_a_server_that_cannot_start_says_why():
-    with pytest.raises(NotReadyError, match=r"did not start: .*nothing"), own_server(["--engine", "nothing"]):
+    elsewhere = ["--host", "203.0.113.1", "--engine", "synthetic"]  # no address of this machine
+    with pytest.raises(NotReadyError, match=r"did not start: cannot listen on 203\.0\.113\.1"), own_server(elsewhere):
         pass
+
+
+def test_a_server_that_is_told_something_wrong_is_a_usage_error(run):
+    result = run("selftest", "--engine", "nothing")
+
+    assert (result.exit_code, result.stdout) == (2, b"")
+    assert result.stderr.splitlines()[-1].startswith("firstaudio: there is no engine 'nothing'; installed are ")
 
 
 def test_a_server_that_takes_too_long_is_ended(tmp_path):

@@ -73,10 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if sys.stderr is None:  # closed: talk would go to stdout, among the data
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 -- for the rest of the process
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if arguments[:1] == ["bench"]:
-        arguments = spread(arguments)
     command = typer.main.get_command(app)
     try:
+        if arguments[:1] == ["bench"]:
+            arguments = spread(arguments)
         command.main(arguments, prog_name="firstaudio")
     except FirstaudioError as error:
         _fail(error, error.message, outside(error).exit_code)

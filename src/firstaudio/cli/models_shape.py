@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 ENVIRONMENT_FOLDER = ".shape-environment"
 READY_FILE = "firstaudio-ready"  # written when all packages are in
 PACKAGES = ("torch==2.13.0", "kokoro==0.9.4", "onnx")  # pinned: the same seed gives the same weights
+FILES = ("model.onnx", "voices.bin")
 SIZES, DIALECTS = ("full", "tiny"), ("tokens", "input_ids", "int_speed")
 STDERR = 2  # a descriptor: stdout is for data, and programs talk on theirs
 PROBE = "import torch, onnx, kokoro.istftnet"
@@ -74,7 +75,8 @@ def build_shape(
     else:
         interpreter = _given_python(python) if python else _own_python(folder)
         _build(interpreter, target, options) if output else _build_and_install(interpreter, folder, options)
-    print(f"--kokoro-model {target / 'model.onnx'} --kokoro-voices {target / 'voices.bin'}")
+    model, voices = (target / name for name in FILES)
+    print(f"--kokoro-model {model} --kokoro-voices {voices}")
 
 
 def _check(option: str, value: str, choices: Sequence[str]) -> None:
@@ -158,6 +160,8 @@ def _build(python: Path, target: Path, options: Sequence[str]) -> None:
             target.mkdir(parents=True, exist_ok=True)
             program = shutil.copy(Path(kokoro.__file__).with_name("shape_model.py"), temporary)
         _run_quietly([str(python), str(program), str(target), *options])
+    if lacking := [name for name in FILES if not (target / name).is_file()]:
+        raise BuildError(f"{python} left no {' and no '.join(lacking)} in {target}; name a Python interpreter")
 
 
 def _build_and_install(python: Path, folder: Path, options: Sequence[str]) -> None:
@@ -173,7 +177,7 @@ def _build_and_install(python: Path, folder: Path, options: Sequence[str]) -> No
         _build(python, building, options)
         with writing(folder):
             (target / "manifest.json").unlink(missing_ok=True)  # the files that it lists are about to change
-            files = tuple(_install(building / name, target, options) for name in ("model.onnx", "voices.bin"))
+            files = tuple(_install(building / name, target, options) for name in FILES)
             write_manifest(target, Manifest(SHAPE, "Apache-2.0", files))
             building.rmdir()
 

@@ -81,9 +81,9 @@ def run(
     3 when no server answers, 99 when a figure is suspect.
     """
     effective = load(config)
-    kind = type_ or effective.schedule.benchmark
+    kind = effective.schedule.benchmark if type_ is None else type_
     if kind not in TYPES:
-        raise typer.BadParameter(f"{kind} is not known; use one of {', '.join(TYPES)}", param_hint="--type")
+        raise typer.BadParameter(f"{kind!r} is not known; use one of {', '.join(TYPES)}", param_hint="--type")
     card = _client(url, token, effective).benchmark({"benchmark_type": kind}, talk)
     if json_:
         print(json.dumps(card, indent=2))

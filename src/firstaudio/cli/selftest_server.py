@@ -15,12 +15,13 @@ from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 
 from firstaudio.cli.bench.leash import hold_leash
-from firstaudio.errors import NotReadyError
+from firstaudio.errors import ConfigError, NotReadyError
 
 PROGRAM = (sys.executable, "-P", "-m", __spec__.name)  # -P: the current folder holds no modules of ours
 START_S = 600.0  # an engine may measure its runtimes on this machine first
 END_S = 60.0
 NUM_LAST_LINES = 5
+EXIT_CONFIG = 2  # of a server that was told something wrong
 _READY = re.compile(r"ready on (http://\S+)")
 
 
@@ -33,6 +34,7 @@ def own_server(flags: Sequence[str], start_s: float = START_S) -> Iterator[str]:
         start_s: How long it may take to start, in seconds.
 
     Raises:
+        ConfigError: It cannot be configured so.
         NotReadyError: It did not start.
     """
     command = [*PROGRAM, "--host", "127.0.0.1", "--port", "0", "--log-format", "text", *flags]
@@ -68,13 +70,15 @@ class _Listener:
         self._thread.start()
 
     def url(self, wait_s: float) -> str:
-        """Where it listens. Raises NotReadyError."""
+        """Where it listens. Raises ConfigError or NotReadyError."""
         try:
             url = self._urls.get(timeout=wait_s)
         except Empty:
             raise NotReadyError(f"the server was not ready within {wait_s:g} s; firstaudio doctor tells more") from None
         if url is None:
-            said = " / ".join(line.strip() for line in self._last) or "it said nothing"
+            said = " / ".join(line.strip().removeprefix("firstaudio: ") for line in self._last) or "it said nothing"
+            if self._process.wait() == EXIT_CONFIG:
+                raise ConfigError(said)
             raise NotReadyError(f"the server did not start: {said}; firstaudio doctor tells more")
         return url
 

@@ -1,4 +1,4 @@
-"""Which addresses can be posted to."""
+"""Which addresses can be asked or posted to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def parse_url(setting: str, url: str) -> SplitResult:
         url: As it was given.
 
     Raises:
-        ConfigError: Nothing could be posted there.
+        ConfigError: Nothing could be sent there.
     """
     try:
         parts = urlsplit(url)
@@ -24,4 +24,4 @@ def parse_url(setting: str, url: str) -> SplitResult:
             return parts
     except ValueError:  # of a port or a host that cannot be
         pass
-    raise ConfigError(f"{setting} is no address to post to; give http://host/path or https://host/path, in ASCII")
+    raise ConfigError(f"{setting} is no address; give http://host/path or https://host/path, in ASCII")

@@ -40,7 +40,8 @@ def test_defaults_fill_what_the_text_does_not_state() -> None:
 
 
 @pytest.mark.parametrize(
-    "typed", ["", "host:8000", "ftp://host", "cmd:", "cmd:echo 'x", "tcp://host", "http://", "http://h:x"]
+    "typed",
+    ["", "host:8000", "ftp://host", "cmd:", "cmd:echo 'x", "tcp://host", "http://", "http://h:x", "http://[::1"],
 )
 def test_what_is_no_target_is_refused(typed: str) -> None:
     with pytest.raises(BenchError, match=r"write|begins with|quotes"):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from firstaudio.cli.bench.flags import spread
+from firstaudio.errors import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -18,6 +19,14 @@ from firstaudio.cli.bench.flags import spread
 )
 def test_lists_may_be_written_in_one_go(typed: str, wanted: str):
     assert wanted.split() == spread(typed.split())
+
+
+@pytest.mark.parametrize(
+    "typed", ["--voices", "--voices --json", "--json --concurrency", "--voices= --json", "--voices ,"]
+)
+def test_a_list_without_a_value_is_refused(typed: str):
+    with pytest.raises(ConfigError, match=r"no value follows --(voices|concurrency); give one or more"):
+        spread(["server", *typed.split()])
 
 
 def test_a_text_of_ones_own_may_hold_commas():

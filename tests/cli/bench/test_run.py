@@ -157,6 +157,9 @@ USAGE: dict[str, tuple[tuple[str, ...], str]] = {
     "a condition that is none": (("--url", NOBODY, "--fail-on", "foo"), "cannot read the condition 'foo'"),
     "a change of one session": (("--url", NOBODY, "--fail-on", "asps<-10%"), ""),
     "a name that is a path": (("--url", NOBODY, "--session-name", "../x"), "cannot name a session"),
+    "an empty name": (("--url", NOBODY, "--session-name", ""), "cannot name a session"),
+    "no level": (("--url", NOBODY, "--voice", "x", "--concurrency"), "no value follows --concurrency"),
+    "a URL with half a bracket": (("--url", "http://[::1"), "is no URL"),
 }
 
 

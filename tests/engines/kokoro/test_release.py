@@ -46,7 +46,13 @@ def test_a_mirror_takes_the_place_of_the_release(mirror: str):
 
 @pytest.mark.parametrize(
     ("mirror", "hint"),
-    [("/srv/models", "is file:///srv/models"), ("ftp://host/a", "must begin with"), ("file://host/a", "file:///")],
+    [
+        ("/srv/models", "is file:///srv/models"),
+        ("ftp://host/a", "must begin with"),
+        ("file://host/a", "file:///"),
+        ("http://[::1", "model.url is no address"),
+        ("https://host:99999", "model.url is no address"),
+    ],
 )
 def test_another_address_is_refused_with_what_is_meant(mirror: str, hint: str):
     with pytest.raises(ConfigError, match=re.escape(hint)):

@@ -113,7 +113,10 @@ def _split_url(url: str) -> tuple[str, str | None]:
 
 def _check_url(kind: Kind, url: str) -> None:
     wanted = ACCEPTED[kind]
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise BenchError(f"{url!r} is no URL ({error}): write it as {wanted[0]}://host:port") from error
     if parts.scheme not in wanted:
         raise BenchError(f"{url!r} is no URL of a target of kind {kind}: it begins with {' or '.join(wanted)}://")
     if parts.scheme == "unix":

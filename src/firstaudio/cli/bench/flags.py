@@ -9,6 +9,9 @@ from typing import Any
 
 import typer
 
+from firstaudio.cli.options import TOKEN
+from firstaudio.errors import ConfigError
+
 # Name of the parameter: type, default, typer option. A list may be given as `--voices a b c`.
 FLAGS: dict[str, tuple[Any, Any, Any]] = {}
 METAVARS: dict[Any, str] = {str: "TEXT", int: "N", float: "NUMBER", list[str]: "TEXT ...", list[int]: "N ..."}
@@ -30,7 +33,7 @@ _flag("path", str, None, "--path", help="Path of the endpoint; default: the usua
 _flag("method", str, "POST", "--method", help="HTTP method of kind http.")
 _flag("body", str, None, "--body", metavar="JSON", help='Kind http: request body, as {"text": "{text}"}.')
 _flag("audio", str, None, "--audio", metavar="WHERE", help="Kind http: body, json:FIELD or sse:FIELD.")
-_flag("token", str, None, "--token", envvar="FIRSTAUDIO_BENCH_TOKEN", help="Bearer token; never saved.")
+_flag("token", str, None, "--token", envvar=TOKEN, help="Bearer token; never saved.")
 _flag("header", list[str], [], "--header", metavar="'NAME: VALUE'", help="Sent with every request; repeatable.")
 _flag("model", str, None, "--model", help="The target's model name.")
 _flag("streaming", bool, None, "--streaming/--no-streaming", help="Streamed audio (default), or whole files.")
@@ -144,19 +147,30 @@ def _parameter(name: str, default: Any) -> inspect.Parameter:
 
 
 def spread(arguments: list[str]) -> list[str]:
-    """`--voices a b` as typer wants it: `--voices a --voices b`. `a,b` is the same. Values end at the next flag."""
+    """`--voices a b` as typer wants it: `--voices a --voices b`. `a,b` is the same. Values end at the next flag.
+
+    Raises:
+        ConfigError: No value follows such a flag.
+    """
     result: list[str] = []
-    flag: str | None = None
+    flag, begun = "", -1  # the flag whose values are being read, and where they begin in the result
     for argument in arguments:
         if argument.startswith("--"):
+            _require_value(flag, len(result) > begun)
             name, equals, value = argument.partition("=")
-            flag = name if name in LISTS else None
+            flag, begun = (name, len(result)) if name in LISTS else ("", -1)
             result += _repeated(name, value) if flag and equals else [] if flag else [argument]
-        elif flag is None:
+        elif not flag:
             result.append(argument)
         else:
             result += _repeated(flag, argument)
+    _require_value(flag, len(result) > begun)
     return result
+
+
+def _require_value(flag: str, has_values: bool) -> None:
+    if not has_values:
+        raise ConfigError(f"no value follows {flag}; give one or more, or leave it away")
 
 
 def _repeated(flag: str, value: str) -> list[str]:

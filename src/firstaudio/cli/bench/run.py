@@ -56,7 +56,8 @@ def run_options(flags: SimpleNamespace, default_name: str) -> RunOptions:
     output_dir = Path(flags.output_dir)
     with usage():
         parse_gates(flags.fail_on, changes=False)
-        name = _new_name(flags, output_dir) if flags.session_name else free_name(output_dir, safe_name(default_name))
+        is_named = flags.session_name is not None
+        name = _new_name(flags, output_dir) if is_named else free_name(output_dir, safe_name(default_name))
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:

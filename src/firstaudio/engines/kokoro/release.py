@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Literal
 from urllib.parse import quote
 
+from firstaudio.config.url import parse_url
 from firstaudio.errors import ConfigError
 
 Role = Literal["model", "voices"]
@@ -122,4 +123,6 @@ def file_url(release: Release, file: ReleaseFile, mirror: str = "") -> str:
     if not base.lower().startswith(("http://", "https://", "file:///", "file://localhost/")):
         hint = f"; a folder of this machine is file://{base}" if base.startswith("/") else ""
         raise ConfigError(f"model.url must begin with http://, https:// or file:///, got {base!r}{hint}")
+    if base.lower().startswith("http"):
+        parse_url("model.url", base)
     return f"{base.rstrip('/')}/{quote(file.file)}"
