@@ -12,7 +12,7 @@ import logging
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +21,12 @@ from typing import Any, TypeVar
 from firstaudio.clock import Clock, now_ns
 from firstaudio.telemetry.measurement import Measurement
 from firstaudio.telemetry.store.file import FileTroubleError, MeasurementFile, connect
-from firstaudio.telemetry.store.rows import SELECT, from_row
+from firstaudio.telemetry.store.question import Question, Wanted
+from firstaudio.telemetry.store.rows import from_row
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Wanted = str | Collection[str] | None
 
 WRITE_AFTER_S = 0.5
 BATCH = 200
@@ -43,32 +43,6 @@ class VoiceCount:
     voice: str
     language: str
     num_requests: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """Which measurements are asked for: those whose columns have one of the names."""
-
-    limit: int
-    since: float | None
-    names: Mapping[str, frozenset[str]]
-
-    def sql(self) -> tuple[str, list[Any]]:
-        conditions: list[str] = ["1"]
-        values: list[Any] = []
-        if self.since is not None:
-            # The index finds the first row of the time; rows are walked by id, the order in which they came.
-            conditions += ["id >= (SELECT min(id) FROM measurements WHERE timestamp >= ?)", "timestamp >= ?"]
-            values += [self.since, self.since]
-        for column, names in self.names.items():
-            conditions.append(f"{column} IN ({', '.join('?' * len(names))})")
-            values += names
-        return f"{SELECT} WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT ?", [*values, self.limit]
-
-    def matches(self, measurement: Measurement) -> bool:
-        if self.since is not None and measurement.timestamp < self.since:
-            return False
-        return all(getattr(measurement, column) in names for column, names in self.names.items())
 
 
 class MeasurementStore:
@@ -178,9 +152,7 @@ class MeasurementStore:
             engine: The same, for who spoke.
             outcome: The same, for how it ended.
         """
-        asked = {"voice": voice, "origin": origin, "engine": engine, "outcome": outcome}
-        names = {column: _names(wanted) for column, wanted in asked.items() if wanted is not None}
-        question = _Question(limit, since, names)
+        question = Question.of(limit, since, voice=voice, origin=origin, engine=engine, outcome=outcome)
         if self._thread is None:
             return self._find_waiting(question)
         return await self._do(self._thread, lambda: self._find(question))
@@ -238,7 +210,7 @@ class MeasurementStore:
             self._waiting.popleft()
             self.num_lost += 1
 
-    def _find_waiting(self, question: _Question) -> list[Measurement]:
+    def _find_waiting(self, question: Question) -> list[Measurement]:
         found = [measurement for measurement in reversed(self._waiting.copy()) if question.matches(measurement)]
         return found[: question.limit]
 
@@ -266,7 +238,7 @@ class MeasurementStore:
             batch.append(self._waiting.popleft())
         return batch
 
-    def _find(self, question: _Question) -> list[Measurement]:
+    def _find(self, question: Question) -> list[Measurement]:
         self._write()
         found = self._find_waiting(question)
         if len(found) < question.limit:
@@ -308,7 +280,3 @@ class MeasurementStore:
         if trouble != self._trouble:
             logger.warning("measurements are kept in memory alone: %s", trouble)
         self._trouble = trouble
-
-
-def _names(wanted: str | Collection[str]) -> frozenset[str]:
-    return frozenset([wanted] if isinstance(wanted, str) else wanted)
