@@ -279,6 +279,14 @@ def test_a_question_that_cannot_be_answered_is_refused(server: Any, path: str, q
     assert (reply.status, reply.error["param"]) == (400, param)
 
 
+def test_a_refusal_says_what_was_read_and_what_to_do(server: Any):
+    wrong, unknown = (server.get(f"/ttfa-measurements?{query}").error for query in ("limit=many", "nosuch=1"))
+
+    assert wrong["message"].startswith("limit: Input should be a valid integer")
+    assert wrong["message"].endswith(", got 'many'")
+    assert unknown["message"] == "there is no parameter 'nosuch' here; leave it out"
+
+
 def test_measurements_outlive_the_server(started: Started):
     with started() as running:
         running.speak(input="Remember me.")

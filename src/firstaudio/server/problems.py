@@ -108,4 +108,6 @@ async def _on_validation(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     name = _field(first["loc"])
-    return respond(RequestError(f"{name}: {first['msg']}", param=name))
+    if first["type"] == "extra_forbidden":
+        return respond(RequestError(f"there is no parameter {shorten(name)} here; leave it out", param=name))
+    return respond(RequestError(f"{name}: {first['msg']}, got {shorten(first['input'])}", param=name))
