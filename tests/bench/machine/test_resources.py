@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
+import subprocess
+import sys
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
@@ -178,6 +181,42 @@ def test_a_process_is_watched_from_its_first_sample_to_its_last():
     summary = server.summary(audio_s=1.0) or {}
     assert (summary["rss_peak_mb"] or 0) > 1
     assert (summary["cpu_s"] or 0) >= 0
+
+
+# A server of three processes: itself, a worker that holds 40 MB, and the harness, which holds 120 MB and starts a load
+# process that holds 120 MB. The harness says what it sees of the server.
+HOLD = "held = bytes([1]) * ({mb} * 10**6); print(flush=True); input()"
+HARNESS = """
+import json, os, subprocess, sys
+from firstaudio.bench.machine.resources import MB, ProcessTree
+held = bytes([1]) * (120 * MB)
+tree = ProcessTree(os.getppid())
+first = tree.read(0)
+load = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+load.stdout.readline()
+sum(range(10_000_000))
+last = tree.read(1)
+load.communicate(b"\\n")
+print(json.dumps([first.rss, last.rss, last.cpu_s]))
+"""
+SERVER = """
+import subprocess, sys
+hold, harness, load = sys.argv[1:]
+worker = subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+worker.stdout.readline()
+subprocess.run([sys.executable, "-c", harness, load], check=True)
+worker.communicate(b"\\n")
+"""
+
+
+def test_the_harness_is_no_part_of_the_server_that_started_it():
+    programs = (HOLD.format(mb=40), HARNESS, HOLD.format(mb=120))
+    said = subprocess.run([sys.executable, "-c", SERVER, *programs], stdout=subprocess.PIPE, check=True).stdout
+    first, last, cpu_s = json.loads(said)
+
+    assert 40 * MB < first < 110 * MB  # the worker counts, the harness does not
+    assert 40 * MB < last < 110 * MB  # nor does what it starts
+    assert cpu_s < 0.1  # it computed for longer than that
 
 
 @pytest.mark.parametrize("pid", [None, 2**22 + 1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -44,7 +45,9 @@ class Sample:
 class ProcessTree:
     """Reads a process and its descendants, and adds up those that come and go by their last reading.
 
-    CPU that a process used between its last reading and its end is missed: at most one interval of it.
+    Where the server started this very process, as it does for a run over HTTP, we and what we started are left out: the
+    harness is no part of what it measures. CPU that a process used between its last reading and its end is missed: at
+    most one interval of it.
 
     Args:
         pid: The root. Raises `psutil.NoSuchProcess`.
@@ -77,8 +80,17 @@ class ProcessTree:
 
     def _processes(self) -> list[Any]:
         with suppress(self._psutil.NoSuchProcess):
-            return [self._root, *self._root.children(recursive=True)]
+            below = self._root.children(recursive=True)
+            ours = self._ours(below)
+            return [self._root, *(process for process in below if process.pid not in ours)]
         return []
+
+    def _ours(self, below: Sequence[Any]) -> set[int]:
+        """Those of the server's descendants that are the harness: this process and its own."""
+        own = os.getpid()
+        if all(process.pid != own for process in below):
+            return set()
+        return {own, *(process.pid for process in self._psutil.Process(own).children(recursive=True))}
 
     def _reading(self, process: Any) -> tuple[int, int | None] | None:
         """RSS and USS of one process; its CPU time is noted. None if it has ended."""
