@@ -152,7 +152,8 @@ def _look_around(synthesizer: Synthesizer) -> tuple[Reports, MemoryReport, Hardw
 
 def _memory(memory: Memory) -> MemoryReport:
     processes = [ProcessReport(pid=p.pid, name=p.name, rss_mb=p.rss_bytes / BYTES_PER_MB) for p in memory.processes]
-    return MemoryReport(rss_mb=memory.rss_bytes / BYTES_PER_MB, processes=processes)
+    beside_mb = memory.beside_rss_bytes / BYTES_PER_MB
+    return MemoryReport(rss_mb=memory.rss_bytes / BYTES_PER_MB, processes=processes, benchmark_rss_mb=beside_mb)
 
 
 @lru_cache(maxsize=1)

@@ -75,6 +75,7 @@ class MemoryReport(BaseModel):
 
     rss_mb: float
     processes: list[ProcessReport] = Field(description="The server itself first.")
+    benchmark_rss_mb: float = Field(description="What a benchmark that it runs holds beside that; 0 without one.")
 
 
 class HardwareReport(BaseModel):

@@ -90,7 +90,9 @@ class StateCollector(Collector):
         """What was seen, and memory; in a thread."""
         moment = self._moment
         yield _single("startup_progress", "Share of the start of all engines that is done.", moment.progress)
-        yield _single("process_tree_resident_bytes", "Memory of the server and its workers.", read_memory().rss_bytes)
+        memory = read_memory()
+        yield _single("process_tree_resident_bytes", "Memory of the server and its workers.", memory.rss_bytes)
+        yield _single("benchmark_resident_bytes", "Memory of a benchmark that it runs.", memory.beside_rss_bytes)
         yield _engine_states(moment.states)
         for name, (metric, text) in GAUGES.items():
             yield _gauge(metric, text, _field(moment.schedulers, name))
