@@ -54,7 +54,7 @@ def run_server(config: Config) -> int:
         listener = listen(config.server.host, config.server.port)
     except OSError as error:
         where = f"{config.server.host}:{config.server.port}"
-        say(f"cannot listen on {where}: {error.strerror or error}; free it or choose another one with --port")
+        say(f"cannot listen on {where}: {error.strerror or error}; free it, or choose others with --host and --port")
         return EXIT_CANNOT_START
     server = SpeechServer(app, config, url_of(listener))
     server.run(sockets=[listener])

@@ -25,12 +25,11 @@ from firstaudio.clock import NS_PER_MS, NS_PER_S, Clock, now_ns
 from firstaudio.config import StreamingConfig
 from firstaudio.errors import OverloadedError
 from firstaudio.synthesis.admission import Demand, feasible
+from firstaudio.synthesis.pace import Pace
 from firstaudio.synthesis.scheduled import ScheduledStream, StreamFigures
 from firstaudio.synthesis.step import StepResult, Waiting, Work
 
 logger = logging.getLogger(__name__)
-
-RTF_SMOOTHING = 0.1  # weight of the newest step in the running figures
 
 
 class Backlog(NamedTuple):
@@ -130,9 +129,7 @@ class StepScheduler:
         self._ready: list[tuple[float, int, ScheduledStream]] = []
         self._sequence = count()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._rtf = expected_rtf
-        self._first_step_s = expected_first_step_s
-        self._num_started = 1 if expected_first_step_s else 0  # an expectation counts as one that was seen
+        self._pace = Pace(expected_rtf, expected_first_step_s)
         self._num_steps = 0
         self._num_refused = 0
         self._num_opened = self._peak_streams = self._peak_busy_lanes = 0
@@ -204,8 +201,8 @@ class StepScheduler:
             age_s=(now - self._began_ns) / NS_PER_S,
             unread_s=sum(stream.unread_s for stream in streams),
             least_lead_s=min((lead_s for lead_s in leads_s if lead_s is not None), default=None),
-            rtf=self._rtf,
-            first_step_s=self._first_step_s,
+            rtf=self._pace.rtf,
+            first_step_s=self._pace.first_step_s,
         )
 
     def backlog(self, streaming: StreamingConfig) -> Backlog:
@@ -311,19 +308,14 @@ class StepScheduler:
         audio_s = sum(chunk.duration_s for chunk in result.chunks)
         if audio_s:
             if stream.is_own_work:
-                self._learn(stream.work_s, audio_s, first=stream.playback.deadline_ns is None)
+                if stream.is_heard:
+                    self._pace.went_on(stream.work_s, audio_s)
+                else:
+                    self._pace.begun(stream.work_s)
             stream.work_s, stream.is_own_work = 0.0, True
             stream.playback.deliver(self._clock(), round(audio_s * NS_PER_S))
         if result.chunks:  # the last one may bring words and no audio
             stream.push(result.chunks)
-
-    def _learn(self, work_s: float, audio_s: float, *, first: bool) -> None:
-        """Keep the running figures."""
-        if first:
-            self._num_started += 1  # while there are few, their mean
-            self._first_step_s += max(RTF_SMOOTHING, 1 / self._num_started) * (work_s - self._first_step_s)
-        else:
-            self._rtf += RTF_SMOOTHING * min(1.0, audio_s) * (work_s / audio_s - self._rtf)
 
     def _lead_s(self, stream: ScheduledStream, now: int) -> float:
         return (stream.runs_dry_ns(now) - now) / NS_PER_S
@@ -335,12 +327,12 @@ class StepScheduler:
         return self._lead_s(stream, now) if stream.has_unread else stream.playback.lead_ns(now) / NS_PER_S
 
     def _admit(self, remaining_s: float, now: int) -> None:
-        new = Demand(self._config.max_wait_ms / 1000, remaining_s, self._first_step_s)
+        new = Demand(self._config.max_wait_ms / 1000, remaining_s, self._pace.first_step_s)
         demands = [new, *(self._demand(stream, now) for stream in self._streams if not stream.ended)]
         full = len(demands) > self._config.max_streams
         if not full and (
             len(demands) <= self._num_lanes
-            or feasible(demands, self._rtf, self._num_lanes, self._config.max_utilization)
+            or feasible(demands, self._pace.rtf, self._num_lanes, self._config.max_utilization)
         ):
             return
         self._num_refused += 1
@@ -354,14 +346,14 @@ class StepScheduler:
     def _work_before_s(self, stream: ScheduledStream, deadline_ns: float) -> float:
         """Work on a stream until its next chunk is wanted no sooner than `deadline_ns`; at least a step of it."""
         if not stream.is_heard:
-            return max(0.0, self._first_step_s - stream.work_s)
+            return max(0.0, self._pace.first_step_s - stream.work_s)
         behind_s = max(0.0, deadline_ns - self.deadline_ns(stream)) / NS_PER_S
-        return self._rtf * min(stream.remaining_s, max(behind_s, stream.streaming.min_chunk_size_ms / 1000))
+        return self._pace.rtf * min(stream.remaining_s, max(behind_s, stream.streaming.min_chunk_size_ms / 1000))
 
     def _demand(self, stream: ScheduledStream, now: int) -> Demand:
         if stream.playback.deadline_ns is None:
             wait_s = self._config.max_wait_ms / 1000 - (now - stream.arrival_ns) / NS_PER_S
-            return Demand(wait_s, stream.remaining_s, self._first_step_s)
+            return Demand(wait_s, stream.remaining_s, self._pace.first_step_s)
         return Demand(self._lead_s(stream, now), stream.remaining_s)
 
 
