@@ -24,7 +24,9 @@ CARD = {
     "benchmark_type": "ttfa",
     "status": "succeeded",
     "error": None,
-    "summary": {"verdict": "VALID", "num_ok": 36, "num_requests": 36, "ttfa_ms": 100.0, "rtf": None},
+    "contended": False,
+    "num_other_streams": 0,
+    "summary": {"verdict": "VALID", "reasons": [], "num_ok": 36, "num_requests": 36, "ttfa_ms": 100.0, "rtf": None},
     "trends": [{"verdict": "too few", "sentence": "ttfa_ms 100: 0 comparable runs"}],
 }
 SCHEDULE = {"every": "daily", "problem": None}
@@ -168,6 +170,13 @@ def test_history_shows_each_run_with_its_trend(run: Any, state: Path):
     assert [run["suspect"] for run in told] == [False] * 6 + [True]
 
 
+def test_history_says_by_how_many_streams_a_run_was_contended(run: Any, state: Path):
+    (first, *_) = kept(state)
+    RunBook(state).write(replace(first, num_other_streams=7))
+
+    assert "succeeded, contended by 7" in run("schedule", "history").stdout.decode()
+
+
 def test_history_names_what_it_cannot_read(run: Any, state: Path):
     (record, *_) = kept(state)
     (state / "benchmarks" / record.id / "run.json").write_text("{")
@@ -199,6 +208,25 @@ def test_run_of_a_suspect_is_exit_code_99(run: Any, state: Path, fake: Fake):
 
     assert result.exit_code == 99
     assert "firstaudio: suspect: ttfa_ms 300, expected 100" in result.stderr
+
+
+def test_run_that_is_invalid_is_exit_code_2_and_says_why(run: Any, state: Path, fake: Fake):
+    """Before the trend: what is INVALID is compared with nothing."""
+    fake.card["summary"] = CARD["summary"] | {"verdict": "INVALID", "reasons": ["too noisy", "too few"]}
+    result = run("schedule", "run", "--url", fake.url)
+
+    assert result.exit_code == 2
+    assert "verdict\tINVALID" in result.stdout.decode()
+    assert "firstaudio: INVALID: too noisy\nfirstaudio: INVALID: too few\n" in result.stderr
+    fake.states = [BUSY, IDLE]
+    assert run("schedule", "run", "--url", fake.url, "--json").exit_code == 2
+
+
+def test_run_during_which_others_were_served_says_so(run: Any, state: Path, fake: Fake):
+    fake.card |= {"contended": True, "num_other_streams": 7}
+    result = run("schedule", "run", "--url", fake.url)
+
+    assert (result.exit_code, "contended\tby 7 streams of others\n" in result.stdout.decode()) == (0, True)
 
 
 def test_run_that_failed_is_exit_code_1(run: Any, state: Path, fake: Fake):

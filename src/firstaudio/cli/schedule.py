@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from firstaudio.cli.client import ServerClient
     from firstaudio.telemetry.runs.records import RunRecord, RunSummary
 
-EXIT_FAILED, EXIT_SUSPECT = 1, 99
+EXIT_FAILED, EXIT_INVALID, EXIT_SUSPECT = 1, 2, 99
 TYPES = ("ttfa", "streaming", "full")
 _COLUMNS = ("id", "type", "by", "status", "verdict", "requests", "TTFA, ms", "RTF", "trend")
 
@@ -77,8 +77,8 @@ def run(
 ) -> None:
     """Run one benchmark now, and wait for it.
 
-    The server at --url runs it and keeps the result. Exit codes: 1 when it failed, 2 when it wants another API key,
-    3 when no server answers, 99 when a figure is suspect.
+    The server at --url runs it and keeps the result. Exit codes: 1 when it failed, 2 when it is INVALID or the
+    server wants another API key, 3 when no server answers, 99 when a figure is suspect.
     """
     effective = load(config)
     kind = effective.schedule.benchmark if type_ is None else type_
@@ -92,6 +92,11 @@ def run(
     if card["status"] != "succeeded":
         talk(f"{card['id']} {card['status']}: {card['error']}")
         raise typer.Exit(EXIT_FAILED)
+    summary = card["summary"]
+    if summary and summary["verdict"] != "VALID":
+        for reason in summary["reasons"]:
+            talk(f"INVALID: {reason}")
+        raise typer.Exit(EXIT_INVALID)
     suspects = [trend["sentence"] for trend in card["trends"] if trend["verdict"] == "suspect"]
     for sentence in suspects:
         talk(f"suspect: {sentence}")
@@ -180,7 +185,7 @@ def _row(record: RunRecord) -> tuple[str, ...]:
         record.id,
         record.request.benchmark_type,
         record.trigger,
-        record.status + (", contended" if record.contended else ""),
+        record.status + (f", contended by {record.num_other_streams}" if record.contended else ""),
         _verdict(summary) if summary else "-",
         f"{summary.num_ok}/{summary.num_requests}" if summary else "-",
         _number(summary.ttfa_ms if summary else None, ".1f"),
@@ -192,6 +197,8 @@ def _row(record: RunRecord) -> tuple[str, ...]:
 def _print_card(card: Mapping[str, Any]) -> None:
     summary = card["summary"]
     print(f"{card['id']}\t{card['benchmark_type']}\t{card['status']}")
+    if card["contended"]:
+        print(f"contended\tby {card['num_other_streams']} streams of others")
     if summary:
         print(f"verdict\t{summary['verdict']}")
         if summary.get("num_warnings"):
