@@ -36,8 +36,8 @@ class Trace:
         decode: "windowed" or "whole", as it really was, joined likewise; empty where the engine has no windows.
         text_class: Short, medium, long or complex; empty before the text has been looked at.
         delivery: How the audio leaves: "audio", "sse", "whole"; empty where nothing is sent.
-        warmth: "cached": the first segment's audio was there already; "cold": the engine had to load something for
-            it, or had never spoken.
+        warmth: Of what the first audio needs: the first chunk, or all of a "whole" delivery. "cached": all of that was
+            kept from earlier; "cold": the engine had to load something for it, or had never spoken.
         origin: Who asked: a client, a benchmark of our own, the tuner, the warm-up.
         run: Id of the benchmark that asked; empty for others.
         arm: Which arm of the tuner's experiment it was given; empty where none runs.

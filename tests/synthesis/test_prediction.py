@@ -242,6 +242,17 @@ def test_a_whole_answer_waits_for_the_whole_text():
     assert answers.predict("A sentence of some length.").ttfa_ms is None
 
 
+def test_a_whole_answer_that_was_kept_was_not_foreseen_and_teaches_nothing():
+    answers = Answers(a_ms=100.0, b_ms=0.0)
+    for _ in range(MIN_LEARNED):
+        answers.answer("Hello there, you.", delivery="whole")
+    for _ in range(20):
+        answers.answer("Hello there, you.", took_ms=1.0, warmth="cached", delivery="whole", is_cached=True)
+    assert answers.predict("Hello there, you.", delivery="whole", is_cached=True).ttfa_ms == pytest.approx(100.0)
+    found = answers.predictor.statistics()
+    assert (found.made.n, found.cached.n) == (0, 0)
+
+
 @pytest.mark.parametrize("fields", [{"warmth": "cold"}, {"engine": "other"}, {"origin": "warmup"}])
 def test_what_says_nothing_of_later_answers_teaches_nothing(fields):
     answers = Answers()

@@ -49,7 +49,7 @@ _SPEECH_HEADERS: dict[str, str] = {
     "X-Sample-Rate": "Sample rate of the audio in Hz.",
     "X-Runtime": "What runs the model, in order of use; absent where the engine tells none.",
     "X-Decode": "windowed or whole, as it was; absent where the engine has no windows.",
-    "X-Warmth": "cached: its first segment was kept from before; cold: the engine had to load something; else warm.",
+    "X-Warmth": "cached: all that its first audio needs was kept; cold: the engine had to load something; else warm.",
     "X-Failover": "Engines that were passed over, each with the reason; absent where nobody was.",
     "X-Ignored-Fields": "Fields of the request that have no effect, if there are any.",
     "Server-Timing": (

@@ -86,7 +86,7 @@ class Kind:
         engine: Its name.
         format: Of the audio: encoders hold back different amounts.
         is_whole: Whether nothing is sent before everything is made.
-        is_cached: Whether the first segment is there already.
+        is_cached: Whether the first segment is there already; of whole answers, which need more than that, never.
     """
 
     engine: str
@@ -133,7 +133,7 @@ class PredictionStatistics:
 
     Attributes:
         made: Of audio that an engine made.
-        cached: Of answers whose first segment was there already.
+        cached: Of answers whose first segment was expected to be there already.
         num_learned: Answers that were learned from, by engine.
     """
 
@@ -168,14 +168,18 @@ class Predictor:
         return Prediction(kind, tokens, wait_ms, None if work_ms is None else work_ms + wait_ms)
 
     def observe(self, prediction: Prediction, trace: Trace) -> None:
-        """The utterance has ended. What was cold, never heard or spoken by another engine teaches nothing."""
+        """The utterance has ended.
+
+        What was cold, never heard or spoken by another engine teaches nothing, nor does a whole answer that was kept:
+        no prediction knows of one.
+        """
         kind, stages = prediction.kind, trace.first_audio_stages_ns
+        was_cached = trace.warmth == "cached"
         is_telling = trace.warmth != "cold" and trace.engine == kind.engine and trace.origin != "warmup"
-        if trace.ttfa_ms is None or stages is None or not is_telling:
+        if trace.ttfa_ms is None or stages is None or not is_telling or (kind.is_whole and was_cached):
             return
         if prediction.ttfa_ms is not None:
             self._errors[kind.is_cached].append(prediction.ttfa_ms - trace.ttfa_ms)
-        was_cached = trace.warmth == "cached" and not kind.is_whole
         line = self._lines.setdefault(Kind(kind.engine, kind.format, kind.is_whole, was_cached), Line())
         line.observe(prediction.tokens, trace.ttfa_ms - stages["queue"] / NS_PER_MS)
 

@@ -204,6 +204,8 @@ class SpeechStream:
         """Close the trace; False when it was closed already."""
         if self.trace.outcome is not None:
             return False
+        if outcome != "completed" and self.trace.first_sent_ns is None and self.trace.warmth == "cached":
+            self.trace.warmth = "warm"  # whatever its listener waited for, it was not what was kept
         self.trace.finish(outcome, error)
         self._circuit.ended(self, completed=outcome == "completed" and self._is_own_work)
         return True

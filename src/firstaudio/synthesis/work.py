@@ -272,10 +272,13 @@ class UtteranceWork:
         return self._collected.popleft() if self._collected else None
 
     def _note_warmth(self, replay: Replay) -> None:
-        """Whether the first audio was made by an engine that had to load something, or had never spoken."""
-        assert self._segment is not None
-        if self._segment.index == 0 and not replay.was_kept and (replay.is_cold or not self._figures.has_spoken):
-            self._trace.warmth = "cold"
+        """Whether the first audio needs what an engine made, maybe one that had to load something for it."""
+        trace = self._trace
+        if not replay.was_kept and (trace.delivery == "whole" or trace.first_chunk_ns is None):
+            if replay.is_cold or not self._figures.has_spoken:
+                trace.warmth = "cold"
+            elif trace.warmth == "cached":
+                trace.warmth = "warm"
         self._figures.has_spoken = True
 
     def _retry_or_raise(self, error: EngineError) -> None:

@@ -26,7 +26,7 @@ class Measurement:
         language: BCP-47 tag.
         runtime: What executed the engine's steps.
         decode: "windowed" or "whole"; empty where the engine has no windows.
-        warmth: "cold", "warm" or "cached".
+        warmth: "cold", "warm" or "cached", as in the trace.
         format: Of the audio that was sent.
         delivery: "audio", "sse", "whole"; empty where nothing was sent.
         text_class: "short", "medium", "long", "complex"; empty for a request that was refused before.

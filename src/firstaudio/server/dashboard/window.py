@@ -26,7 +26,7 @@ class Answer(NamedTuple):
     Attributes:
         at: When the request ended, in seconds of the window's clock.
         origin: Who asked.
-        is_cached: Whether its first segment was there already.
+        is_cached: Whether all that its first audio needed was kept from earlier.
         ttfa_ms: Accept to first audio.
     """
 
@@ -60,7 +60,7 @@ class Group:
 
     Attributes:
         origin: Who asked.
-        is_cached: Whether their first segments were there already.
+        is_cached: Whether all that their first audio needed was kept from earlier.
         n: How many.
         num_met: How many of them met the target.
         met_low: Lower end of the 95 % interval of that share.
