@@ -111,7 +111,8 @@ def main() -> None:
     else:
         save(**({"verdict": "INVALID", "reasons": ["too noisy"]} if mode == "noisy" else {}))
         progress(1.0, cells_done=1)
-        print("saved", file=sys.stderr)
+        name = value("--session-name")
+        print(f"saved in {value('--output-dir')}/{name}: {name}.json", file=sys.stderr)
         sys.exit(2 if mode == "noisy" else 0)
 
 

@@ -32,7 +32,8 @@ def test_a_run_is_started_watched_and_read(benched: Any):
     }
     card = benched.ended()
     assert (card["id"], card["status"], card["exit_code"], card["error"]) == (name, "succeeded", 0, None)
-    assert (card["contended"], card["engine"], card["stderr"]) == (False, "synthetic", "saved\n")
+    assert (card["contended"], card["engine"]) == (False, "synthetic")
+    assert card["stderr"] == f"saved in <state>/benchmarks/{name}/{name}: {name}.json\n"
     results = benched.get("/benchmarks/results").json
     assert results["run"] == card == benched.get(f"/benchmarks/results/{name}").json["run"]
     assert results["run"]["summary"]["ttfa_ms"] == pytest.approx(100.0)
@@ -292,8 +293,10 @@ def test_other_listeners_make_it_contended(benched: Any):
 
 
 def test_what_is_not_to_be_saved_is_in_memory_alone(benched: Any, tmp_path: Path):
-    name = benched.run("works", save_results=False)["id"]
+    card = benched.run("works", save_results=False)
+    name = card["id"]
 
+    assert card["stderr"] == "nothing was kept on disk: save_results is false\n"
     assert benched.get("/benchmarks/results").json["run"]["id"] == name
     assert benched.get("/benchmarks/results").json["cells"]
     assert benched.get("/benchmarks/results/report").json["report"] == f"# {name}"

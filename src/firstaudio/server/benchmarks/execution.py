@@ -30,6 +30,9 @@ TEXT_FILE = "text.txt"
 MEASURED = (0, 2, 99)
 """Exit codes of the harness after which there are figures: fine, an INVALID session, a target missed."""
 KEEP = 100
+STATE = "<state>/benchmarks"
+"""What clients are told instead of where on this machine it lies."""
+NOT_KEPT = "nothing was kept on disk: save_results is false"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +191,7 @@ class Execution:
             self.record,
             ended_at=self._place.wall_clock(),
             exit_code=None if isinstance(ending, str) else ending.exit_code,
-            stderr=self._without_place(self.listener.tail),
+            stderr=self._told(self.listener.tail),
             num_own_streams=None if watch is None else watch.num_own,
             num_other_streams=None if watch is None else watch.num_other,
             summary=summary,
@@ -204,7 +207,7 @@ class Execution:
             return ending
         if ending.timed_out:
             return f"it was ended because it took longer than {self._place.deadline_s:g} s"
-        said = f": {self._without_place(self.listener.last_line)}" if self.listener.last_line else ""
+        said = f": {self._told(self.listener.last_line)}" if self.listener.last_line else ""
         if ending.exit_code not in MEASURED or record.summary is None:
             return f"the benchmark program {_how(ending.exit_code)} and left no results{said}"
         if not record.summary.num_ok:
@@ -215,9 +218,13 @@ class Execution:
             return f"none of its requests reached this server: something else answers at {record.url}"
         return ""
 
-    def _without_place(self, text: str) -> str:
-        """Where on this machine the state lies is nothing that clients need."""
-        return text.replace(str(self._book.folder), "<state>/benchmarks")
+    def _told(self, text: str) -> str:
+        """What the program said, for clients: without where the state lies, and what lies in it where nothing is kept."""
+        text = text.replace(str(self._book.folder), STATE)
+        if self.record.request.save_results:
+            return text
+        gone = f"{STATE}/{self.record.id}"
+        return "".join(NOT_KEPT + "\n" if gone in line else line for line in text.splitlines(keepends=True))
 
     def _judged(self, record: RunRecord) -> RunRecord:
         if record.summary is None:
