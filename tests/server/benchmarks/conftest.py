@@ -96,3 +96,8 @@ def serve() -> Any:
 @pytest.fixture(scope="session")
 def fake_program() -> Any:
     return fake
+
+
+@pytest.fixture(scope="session")
+def wrap() -> Any:
+    return Benched

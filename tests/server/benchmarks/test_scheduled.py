@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from firstaudio.config import ScheduleConfig
-from firstaudio.errors import ConfigError, ConflictError
+from firstaudio.errors import ConfigError, ConflictError, NotReadyError
 from firstaudio.server.benchmarks.scheduled import IDLE_S, ScheduledRuns
 from firstaudio.telemetry.runs.memory import ScheduleMemory, read_memory, write_memory
 from firstaudio.telemetry.runs.records import RunRecord, RunRequest
@@ -33,6 +33,7 @@ class World:
     until: float = START + 10 * HOUR
     over: asyncio.Event = field(default_factory=asyncio.Event)
     record: RunRecord | None = None
+    made: list[ScheduledRuns] = field(default_factory=list)
 
     @property
     def witness(self) -> World:
@@ -73,7 +74,7 @@ def world() -> World:
 @pytest.fixture
 async def go(world: World, tmp_path: Path) -> AsyncIterator[Go]:
     """Let a schedule run until the world's time is over."""
-    made: list[ScheduledRuns] = []
+    made = world.made
 
     async def go(every: str = "hourly", hours: float = 3.5, **config: Any) -> ScheduledRuns:
         world.until = world.now + hours * HOUR
@@ -222,3 +223,14 @@ async def test_a_scheduled_run_over_http_is_the_runner_s(tools: Any, serve: Any,
         section = benched.get("/status").json["scheduled_benchmark"]
 
     assert (section["every"], section["benchmark"]) == ("daily", "ttfa")
+
+
+async def test_it_waits_for_the_default_engine_and_that_is_no_failure(go: Go, world: World):
+    world.script = [NotReadyError("it starts"), NotReadyError("it starts")]
+    seen: list[str] = []
+    world.on_sleep = lambda: seen.append(world.made[0].status()["doing"])
+    runs = await go(hours=0.5)
+
+    assert world.started == pytest.approx([0, 1, 2], abs=0.1)
+    assert seen[0] == "waiting for the default engine to start"
+    assert (runs.status()["num_failures"], runs.status()["last_error"]) == (0, None)

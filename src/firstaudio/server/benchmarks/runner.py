@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from firstaudio.config import Config
-from firstaudio.errors import ConfigError, ConflictError, NotFoundError
+from firstaudio.errors import ConfigError, ConflictError, NotFoundError, NotReadyError
 from firstaudio.server.benchmarks.command import PROGRAM
 from firstaudio.server.benchmarks.execution import DEADLINE_S, Execution, Place, Unsaved
 from firstaudio.server.benchmarks.program import GRACE_S
@@ -99,6 +99,7 @@ class Benchmarks:
             url: Where this server is reached; None takes `url`.
 
         Raises:
+            NotReadyError: The default engine is still starting: another one would answer first, and it later.
             ConflictError: One is running, here or in another process with the same state folder.
             ConfigError: The state folder cannot be written.
             MissingExtraError: The harness is not installed.
@@ -106,6 +107,7 @@ class Benchmarks:
         async with self._beginning:
             if self._is_closing:
                 raise ConflictError("the server is being shut down; start the benchmark when it is back")
+            self._require_default_engine()
             if self._current is not None:
                 name = self._current.record.id
                 raise ConflictError(f"the benchmark {name} is running; wait for it or POST /benchmarks/cancel")
@@ -213,6 +215,15 @@ class Benchmarks:
             if run.status == "succeeded" and run.request.benchmark_type == kind and run.ended_at is not None:
                 return max(1.0, round(run.ended_at - run.started_at))
         return ESTIMATES_S[kind]
+
+    def _require_default_engine(self) -> None:
+        """One that starts would take over in the middle of the run; one that has failed never will."""
+        default = self._synthesizer.engine_statuses()[0]
+        if default.state == "starting":
+            raise NotReadyError(
+                f"the default engine {default.name} is still starting ({default.message}), and a benchmark would "
+                "measure another one and then it; try again when GET /health says that it is ready"
+            )
 
     async def _all(self) -> list[RunRecord]:
         """Newest first, also the one of which nothing was kept."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from firstaudio.config import ScheduleConfig
 from firstaudio.config.every import parse_every
-from firstaudio.errors import ConflictError, FirstaudioError
+from firstaudio.errors import ConflictError, FirstaudioError, NotReadyError
 from firstaudio.server.benchmarks.runner import Benchmarks, told
 from firstaudio.telemetry.alerts.webhook import Webhook
 from firstaudio.telemetry.runs.memory import ScheduleMemory, read_memory, write_memory
@@ -26,7 +26,7 @@ IDLE_S = 10.0
 LOOK_S = 30.0
 """The clock is looked at so often while a run is not due: it may be set, and the machine may sleep."""
 POLL_S = 1.0
-"""The listeners are looked at so often while a run is due."""
+"""The listeners, and an engine that starts, are looked at so often while a run is due."""
 
 
 class ScheduledRuns:
@@ -126,6 +126,10 @@ class ScheduledRuns:
         except ConflictError:  # somebody's own run goes first
             self._doing = "waiting for another benchmark to end"
             await self._sleep(LOOK_S)
+            return
+        except NotReadyError:
+            self._doing = "waiting for the default engine to start"
+            await self._sleep(POLL_S)
             return
         except FirstaudioError as error:
             logger.warning("the scheduled benchmark could not begin: %s", error.message)
