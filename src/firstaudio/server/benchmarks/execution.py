@@ -219,7 +219,7 @@ class Execution:
         return ""
 
     def _told(self, text: str) -> str:
-        """What the program said, for clients: without where the state lies, and what lies in it where nothing is kept."""
+        """What the program said, for clients: not where the state lies, nor what would lie in it if it were kept."""
         text = text.replace(str(self._book.folder), STATE)
         if self.record.request.save_results:
             return text
