@@ -22,6 +22,8 @@ from firstaudio.bench.sessions.store import list_sessions, load_session, read_re
 from firstaudio.cli.bench.flags import FLAGS
 from firstaudio.cli.bench.judge import UsageError
 from firstaudio.cli.bench.run import exit_code, reproduces, run_options, why_not
+from firstaudio.server.benchmarks.command import bench_command
+from firstaudio.telemetry.runs.records import RunRequest
 
 from .conftest import FIGURES, Bench
 
@@ -375,6 +377,26 @@ BAD = SimpleNamespace(name="c=2", ok=0, failures={"timeout": 3, "empty": 1})
 )
 def test_exit_codes(code: int, state: Session, missed: list[str], interrupted: bool):
     assert exit_code(state, missed, interrupted) == code
+
+
+def test_a_run_that_a_server_started_is_repeated_without_what_ties_it_to_that():
+    """Else the session is there already, the process is another one and nobody holds the leash."""
+    wish = RunRequest("full", include_speed_tests=False, custom_text="One two.")
+    command = bench_command(
+        wish,
+        run_id="bench_1",
+        url="http://127.0.0.1:8000",
+        output_dir=Path("/state/benchmarks/bench_1"),
+        server_pid=77,
+        voices=("a", "b"),
+        text_file=Path("/state/benchmarks/bench_1/text.txt"),
+        program=("main.py",),
+    )
+
+    assert " ".join(reproduces(command)) == (
+        "firstaudio bench full --url http://127.0.0.1:8000 --plan quick --text-file text.txt --voices a b "
+        "--no-speed-tests"
+    )
 
 
 def test_what_is_wrong_is_one_sentence():

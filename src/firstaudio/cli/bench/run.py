@@ -6,7 +6,7 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -91,9 +91,12 @@ def _transcriber(flags: SimpleNamespace) -> Transcriber | None:
 
 
 def reproduces(argv: list[str]) -> tuple[str, ...]:
-    """The command line without its secrets: tokens, what stands in headers, keys in addresses and bodies."""
+    """The command line without its secrets: tokens, what stands in headers, keys in addresses and bodies.
+
+    Of a run that a program started, without what ties it to that program.
+    """
     result, flag = ["firstaudio"], ""
-    for argument in argv[1:]:
+    for argument in _by_hand(argv[1:]) if LEASH in argv else argv[1:]:
         name, equals, value = argument.partition("=")
         if flag:
             result.append(SECRETS[flag](argument))
@@ -103,6 +106,21 @@ def reproduces(argv: list[str]) -> tuple[str, ...]:
     return tuple(result)
 
 
+def _by_hand(arguments: Sequence[str]) -> Iterator[str]:
+    """What a person would type for the same run."""
+    left = iter(arguments)
+    for argument in left:
+        if argument == TEXT_FILE:
+            yield from (argument, Path(next(left, "")).name)
+        elif argument in TIED:
+            next(left, None)
+        elif argument != LEASH:
+            yield argument
+
+
+LEASH, TEXT_FILE = "--leash", "--text-file"
+TIED = frozenset({"--header", "--progress", "--server-pid", "--session-name", "--output-dir"})
+"""Flags with a value by which a program knows its run again; the file with the texts it names in its own folder."""
 SECRETS: dict[str, Callable[[str], str]] = {
     "--token": lambda _: SECRET,
     "--header": lambda header: f"{header.partition(':')[0]}: {SECRET}",
