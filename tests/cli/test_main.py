@@ -37,6 +37,20 @@ def failing(monkeypatch):
     return fail
 
 
+def test_only_the_command_that_is_asked_for_is_made():
+    commands = {each.callback.__name__ for each in main_module.app.registered_commands}
+    groups = {each.name for each in main_module.app.registered_groups}
+    for name in commands | groups:
+        made = main_module.asked([name, "--help"])
+        assert [each.callback.__name__ for each in made.registered_commands] == [name][: name in commands]
+        assert [each.name for each in made.registered_groups] == [name][: name in groups]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["--version", "serve"], ["srve"], [""]])
+def test_without_a_command_every_one_is_made(arguments):
+    assert main_module.asked(arguments) is main_module.app
+
+
 def test_the_help_lists_every_command(run):
     result = run("--help")
 
