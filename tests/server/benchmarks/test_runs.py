@@ -94,12 +94,29 @@ def test_only_the_run_that_goes_on_and_the_self_test_are_no_clients(benched: Any
     assert heard(benched, name) == ("client", "")
 
 
+def test_the_report_says_how_many_others_were_served(benched: Any):
+    name = benched.run("crowded")["id"]
+    report = benched.get("/benchmarks/results/report").json
+    page = benched.get("/benchmarks/results/report?format=html").body.decode()
+    sentence = "Contended: streams of others that were served during the run: 3."
+
+    assert report["report"].startswith(f"# {name}\n\n- **{sentence}")
+    assert page.index("</header>") < page.index(f'<p class="warning">{sentence}') < page.index("VALID")
+    assert (report["contended"], report["num_other_streams"]) == (True, 3)
+    trend = "ttfa_ms is not judged: 3 streams of others were served during the run"
+    assert report["trends"][0]["sentence"] == trend
+    assert f"- Trend, not judged: {trend}\n" in report["report"]
+
+
 def test_the_report_is_the_harness_s_own(benched: Any):
     name = benched.run("works")["id"]
     report = benched.get("/benchmarks/results/report").json
     page = benched.get(f"/benchmarks/results/report?format=html&id={name}")
 
-    assert (report["report"], report["format"], report["benchmark_id"]) == (f"# {name}", "markdown", name)
+    assert (report["format"], report["benchmark_id"]) == ("markdown", name)
+    title, *_, verdict = report["report"].splitlines()
+    assert (title, verdict) == (f"# {name}", "**VALID**")
+    assert report["report"].splitlines()[2] == "- Not contended: nobody else was served during the run."
     assert report["benchmark_timestamp"] <= report["generated_at"]
     assert page.headers["content-type"].startswith("text/html")
     assert name in page.body.decode()
@@ -299,7 +316,7 @@ def test_what_is_not_to_be_saved_is_in_memory_alone(benched: Any, tmp_path: Path
     assert card["stderr"] == "nothing was kept on disk: save_results is false\n"
     assert benched.get("/benchmarks/results").json["run"]["id"] == name
     assert benched.get("/benchmarks/results").json["cells"]
-    assert benched.get("/benchmarks/results/report").json["report"] == f"# {name}"
+    assert benched.get("/benchmarks/results/report").json["report"].startswith(f"# {name}\n")
     assert benched.get("/benchmarks/runs").json["runs"] == []
     assert not (tmp_path / "benchmarks" / name).exists()
 

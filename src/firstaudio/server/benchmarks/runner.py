@@ -14,6 +14,7 @@ from firstaudio.errors import ConfigError, ConflictError, NotFoundError, NotRead
 from firstaudio.server.benchmarks.command import PROGRAM
 from firstaudio.server.benchmarks.execution import DEADLINE_S, Execution, Place, Unsaved
 from firstaudio.server.benchmarks.program import GRACE_S
+from firstaudio.server.benchmarks.remarks import remarks, with_remarks
 from firstaudio.server.benchmarks.witness import Witness
 from firstaudio.synthesis.synthesizer import Synthesizer
 from firstaudio.telemetry.runs.book import RunBook, Runs
@@ -185,7 +186,7 @@ class Benchmarks:
         return Results(record, session)
 
     async def report(self, run_id: str | None, form: str) -> tuple[RunRecord, str]:
-        """The harness's own report, "markdown" or "html".
+        """The harness's own report, "markdown" or "html", with what the server adds to it under the title.
 
         Raises:
             NotFoundError: There is no such run, or it left no report.
@@ -198,7 +199,7 @@ class Benchmarks:
         if text is None:
             reason = f": {record.error}" if record.error else ""
             raise NotFoundError(f"the benchmark {record.id} left no {form} report{reason}; {HOW_TO_START}")
-        return record, text
+        return record, with_remarks(text, form, remarks(record))
 
     async def latest(self) -> RunRecord | None:
         """The newest run that has ended, None where there was none."""

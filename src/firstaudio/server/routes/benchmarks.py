@@ -140,6 +140,9 @@ async def show_report(
         generated_at=_iso(datetime.now(UTC).timestamp()),
         benchmark_timestamp=_iso(record.started_at),
         benchmark_id=record.id,
+        contended=record.contended,
+        num_other_streams=record.num_other_streams,
+        trends=_trends(record),
     )
 
 
@@ -336,9 +339,13 @@ def _card(record: RunRecord) -> RunCard:
         engine=record.engine,
         request=BenchmarkRequest.model_validate(record.request, from_attributes=True),
         summary=None if record.summary is None else _summary(record.summary),
-        trends=[RunTrendEntry.model_validate(trend, from_attributes=True) for trend in record.trends],
+        trends=_trends(record),
         changes=list(record.changes),
     )
+
+
+def _trends(record: RunRecord) -> list[RunTrendEntry]:
+    return [RunTrendEntry.model_validate(trend, from_attributes=True) for trend in record.trends]
 
 
 def _summary(summary: RunSummary) -> RunSummaryEntry:

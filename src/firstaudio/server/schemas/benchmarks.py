@@ -221,13 +221,16 @@ class BenchmarkResults(BaseModel):
 
 
 class BenchmarkReport(BaseModel):
-    """The harness's report."""
+    """The harness's report, with what the server adds under its title."""
 
     report: str
     format: Literal["markdown"]
     generated_at: str = Field(description="When this answer was made, ISO 8601.")
     benchmark_timestamp: str = Field(description="When the run began.")
     benchmark_id: str
+    contended: bool | None = Field(description="Whether others were served meanwhile; null where nobody looked.")
+    num_other_streams: int | None
+    trends: list[RunTrendEntry]
 
 
 class QuickTtfa(BaseModel):
