@@ -62,4 +62,4 @@ def test_a_default_engine_that_has_failed_for_good_keeps_nobody_waiting(tools: A
         slow.go.set()
         benched.eventually(lambda: benched.get("/health").json["engines"][0]["state"] == "failed")
 
-        assert benched.run("works")["engine"] == "synthetic"
+        assert benched.run("works")["engine"] == "quick"

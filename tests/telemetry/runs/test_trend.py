@@ -11,7 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from firstaudio.telemetry.runs.records import Ways
 from firstaudio.telemetry.runs.trend import MAX_RUNS, MIN_RUNS, changes, comparable, judge, prediction_interval
+
+
+def ways(decode: str = "windowed", runtime: str = "openvino-cpu-bf16") -> Ways:
+    return Ways({"kokoro": 40}, {decode: 40}, {runtime: 40})
+
 
 STEADY = (100.0, 102.0, 98.0, 101.0, 99.0, 100.5)
 
@@ -65,6 +71,7 @@ def test_with_fewer_than_five_there_is_no_verdict(made: Any):
     [
         ({"status": "cancelled"}, "did not succeed"),
         ({"num_other_streams": 2}, "2 streams of others"),
+        ({"mixed": ("more than one engine spoke: a (3 answers), b (1 answers)",)}, "more than one engine spoke"),
     ],
 )
 def test_a_run_that_says_nothing_is_not_judged_and_no_yardstick(made: Any, fields: dict[str, Any], part: str):
@@ -91,16 +98,26 @@ def test_a_run_without_a_figure_is_not_judged(made: Any):
     "other",
     [
         {"engine": "kokoro"},
+        {"ways": ways(decode="whole")},
+        {"ways": ways(runtime="another")},
+        {"ways": None},
         {"machine": "another"},
         {"workload_hash": "another"},
     ],
 )
-def test_only_the_same_engine_machine_and_workload_are_compared(made: Any, other: dict[str, str]):
-    engine = {name: value for name, value in other.items() if name == "engine"}
-    figures = {name: value for name, value in other.items() if name != "engine"}
-    earlier = [made.run(n, made.summary(**figures), **engine) for n in range(6)]
+def test_only_runs_of_the_same_population_are_compared(made: Any, other: dict[str, Any]):
+    fields = {name: value for name, value in other.items() if name in ("engine", "ways")}
+    figures = {name: value for name, value in other.items() if name not in fields}
+    earlier = [made.run(n, made.summary(**figures), **({"ways": ways()} | fields)) for n in range(6)]
 
-    assert ttfa(made, 100.0, earlier).n == 0
+    assert ttfa(made, 100.0, earlier, ways=ways()).n == 0
+    assert ttfa(made, 100.0, [made.run(n, ways=ways()) for n in range(6)], ways=ways()).n == 6
+
+
+def test_a_share_of_cached_answers_makes_no_other_population(made: Any):
+    few, many = Ways({"kokoro": 40}, {"windowed": 40}, {"r": 40}), Ways({"kokoro": 40}, {"windowed": 9}, {"r": 9})
+
+    assert comparable(made.run(2, ways=few), [made.run(1, ways=many)]) != []
 
 
 def test_neither_the_run_itself_nor_later_ones_count(made: Any):
@@ -122,6 +139,25 @@ def test_versions_that_changed_are_noted(made: Any):
 
     assert changes(run, [before]) == ("firstaudio 0.1.0 -> 0.2.0", "gone 1 -> not there")
     assert changes(run, []) == ()
+
+
+def test_settings_that_changed_are_noted_where_both_runs_noted_them(made: Any):
+    before = made.run(1, settings={"streaming.first_segment_s": "0.6", "cache.max_mb": "64.0"})
+    run = made.run(2, settings={"streaming.first_segment_s": "1.2", "cache.max_mb": "64.0"})
+
+    assert changes(run, [before]) == ("streaming.first_segment_s 0.6 -> 1.2",)
+    assert changes(run, [made.run(1)]) == ()
+    assert len(comparable(run, [before])) == 1
+
+
+def test_where_nothing_is_comparable_the_reason_is_named(made: Any):
+    before = [made.run(1, engine="kokoro", ways=ways())]
+    run = made.run(3, engine="kokoro", ways=ways("whole"))
+
+    assert changes(run, before) == ("decode windowed -> whole",)
+    assert changes(run, [made.run(1, made.summary(machine="another"), engine="kokoro", ways=ways())]) == ()
+    again = [*before, made.run(2, engine="kokoro", ways=ways("whole"))]
+    assert changes(run, again) == ()
 
 
 @given(st.lists(st.floats(1e-3, 1e6), min_size=2, max_size=40), st.floats(0.1, 10.0))

@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -21,7 +21,7 @@ from firstaudio.server.benchmarks.witness import Watch, Witness
 from firstaudio.telemetry.runs.book import REPORTS, Claim, RunBook
 from firstaudio.telemetry.runs.records import RunRecord, RunRequest, RunSummary, Trigger
 from firstaudio.telemetry.runs.summary import summarise_session
-from firstaudio.telemetry.runs.trend import changes, judge
+from firstaudio.telemetry.runs.trend import changes, judge, settings_changed
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ class Place:
         deadline_s: How long a run may take, in seconds.
         grace_s: How long a run that is told to end may take to, in seconds.
         wall_clock: Seconds since 1970.
+        conditions: The settings that figures hang on, as they stand at the moment.
     """
 
     url: str
@@ -62,6 +63,7 @@ class Place:
     deadline_s: float = DEADLINE_S
     grace_s: float = GRACE_S
     wall_clock: Callable[[], float] = time.time
+    conditions: Callable[[], Mapping[str, str]] = dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,11 +197,20 @@ class Execution:
             num_own_streams=None if watch is None else watch.num_own,
             num_other_streams=None if watch is None else watch.num_other,
             summary=summary,
+            ways=None if watch is None else watch.tally.ways,
+            mixed=self._mixed(watch),
         )
+        if record.ways is not None and record.ways.engines:
+            record = replace(record, engine=",".join(record.ways.engines))
         if self._stop_reason:
             return replace(record, status="cancelled", error=self._stop_reason)
         error = self._failure(ending, record)
         return replace(record, status="failed" if error else "succeeded", error=error or None)
+
+    def _mixed(self, watch: Watch | None) -> tuple[str, ...]:
+        """Why the figures are of more than one thing."""
+        turned = settings_changed(self.record.settings, self._place.conditions())
+        return (*(watch.tally.mixed if watch else ()), *(f"a setting was turned meanwhile: {one}" for one in turned))
 
     def _failure(self, ending: Ending | str, record: RunRecord) -> str:
         """Why a run that nobody stopped has no results; empty where it has."""
@@ -249,7 +260,7 @@ def _first_record(book: RunBook, place: Place, request: RunRequest, trigger: Tri
     try:
         now = place.wall_clock()
         record = RunRecord(book.new_id(now), request, trigger, "running", now, url=place.url, engine=place.engine)
-        record = replace(record, pid=os.getpid())
+        record = replace(record, pid=os.getpid(), settings=dict(place.conditions()))
         book.write(record)
     except BaseException:
         claim.release()

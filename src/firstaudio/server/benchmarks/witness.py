@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from firstaudio.clock import NS_PER_S, Clock, now_ns
+from firstaudio.server.benchmarks.ways import Tally
 from firstaudio.synthesis.synthesizer import Synthesizer
 from firstaudio.trace import Trace
 
@@ -19,11 +20,13 @@ class Watch:
         run: Id of the run.
         num_own: Streams that the run asked for and that have ended.
         num_other: Streams of anybody else that overlapped it; refused ones took nothing away and do not count.
+        tally: How its own were made.
     """
 
     run: str
     num_own: int = 0
     num_other: int = 0
+    tally: Tally = field(default_factory=Tally)
 
 
 class Witness:
@@ -64,5 +67,6 @@ class Witness:
         for watch in self._watches:
             if trace.run == watch.run:
                 watch.num_own += 1
+                watch.tally.note(trace)
             elif trace.outcome != "refused":
                 watch.num_other += 1

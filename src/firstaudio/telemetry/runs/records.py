@@ -103,6 +103,21 @@ class RunSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class Ways:
+    """How the answers of a run were made: numbers of answers, by name.
+
+    Attributes:
+        engines: Who spoke.
+        decodes: "windowed", "whole"; empty where the engine has no windows. Cached answers have none.
+        runtimes: What executed the steps, precision included; empty where the engine tells nothing.
+    """
+
+    engines: Mapping[str, int]
+    decodes: Mapping[str, int]
+    runtimes: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Trend:
     """One figure of a run against those of earlier comparable ones.
 
@@ -143,12 +158,17 @@ class RunRecord:
         stderr: The end of what the program said, without its progress.
         url: What was measured.
         pid: The process that runs it, as that one counts: in another container it is another number; None: not noted.
-        engine: The server's default engine; None where it was not known.
+        engine: Who spoke, joined by commas where it was more than one; until the end the server's default engine.
+            None where it was not known.
         num_own_streams: Streams of the run that the server saw; None where nobody looked.
         num_other_streams: Streams of others during the run; None where nobody looked.
         summary: None without a session.
         trends: Against earlier runs; empty for a run without figures.
-        changes: Versions that differ from the last comparable run, as "firstaudio 0.1.0 -> 0.2.0".
+        changes: What differs from the last comparable run, or without one from the last run of the kind, as
+            "firstaudio 0.1.0 -> 0.2.0": versions, settings, and what makes the two no population.
+        settings: Those that its figures hang on, by name, as they stood at its beginning; empty where nobody looked.
+        ways: How its answers were made; None where nobody looked.
+        mixed: Why its figures are of more than one thing, a sentence each; empty where they are of one.
     """
 
     id: str
@@ -168,6 +188,9 @@ class RunRecord:
     summary: RunSummary | None = None
     trends: tuple[Trend, ...] = ()
     changes: tuple[str, ...] = field(default=())
+    settings: Mapping[str, str] = field(default_factory=dict)
+    ways: Ways | None = None
+    mixed: tuple[str, ...] = field(default=())
 
     @property
     def owner(self) -> str:

@@ -11,7 +11,7 @@ Journal of the American Statistical Association 64 (1969).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from firstaudio.errors import MissingExtraError
 from firstaudio.telemetry.runs.records import RunRecord, RunSummary, Trend
@@ -23,6 +23,7 @@ CONFIDENCE = 0.95
 RELATIVE_FLOOR = 0.05
 ABSOLUTE_FLOORS = {"ttfa_ms": 5.0, "rtf": 0.005}
 """The figures that are judged. The floors are those of the harness (`docs/metrics.md`)."""
+UNKNOWN, NONE = "not noted", "none"
 
 
 def judge(run: RunRecord, earlier: Sequence[RunRecord]) -> tuple[Trend, ...]:
@@ -50,27 +51,31 @@ def unfit(run: RunRecord) -> str:
         return f"it is INVALID: {run.summary.reasons[0] if run.summary.reasons else 'the harness does not say why'}"
     if run.contended:
         return f"{run.num_other_streams} streams of others were served during the run"
-    return ""
+    return f"its figures are of more than one thing: {run.mixed[0]}" if run.mixed else ""
 
 
 def comparable(run: RunRecord, earlier: Sequence[RunRecord]) -> list[RunRecord]:
-    """The last `MAX_RUNS` runs before `run` on the same machine, of the same engine and workload, oldest first."""
-    known = sorted((one for one in earlier if one.started_at < run.started_at), key=lambda one: one.started_at)
-    return [one for one in known if not unfit(one) and _subject(one) == _subject(run)][-MAX_RUNS:]
+    """The last `MAX_RUNS` runs before `run` that are of its population (`_population`), oldest first."""
+    return [one for one in _before(run, earlier) if _population(one) == _population(run)][-MAX_RUNS:]
 
 
 def changes(run: RunRecord, earlier: Sequence[RunRecord]) -> tuple[str, ...]:
-    """Versions that differ from those of the last comparable run: what a difference may come from."""
-    known = comparable(run, earlier)
-    if run.summary is None or not known or known[-1].summary is None:
+    """What differs from the last comparable run, and so what a difference may come from.
+
+    Where none is comparable, what differs from the last run of the same benchmark on the same machine: why it is not.
+    """
+    if run.summary is None or not (last := comparable(run, earlier)[-1:] or _before(run, earlier)[-1:]):
         return ()
-    before, after = known[-1].summary.versions, run.summary.versions
-    names = sorted(before.keys() | after.keys())
-    return tuple(
-        f"{name} {before.get(name, 'not there')} -> {after.get(name, 'not there')}"
-        for name in names
-        if before.get(name) != after.get(name)
-    )
+    (before,) = last
+    assert before.summary is not None
+    of_population = _differences(_population(before), _population(run))
+    of_versions = _differences(before.summary.versions, run.summary.versions)
+    return of_population + of_versions + settings_changed(before.settings, run.settings)
+
+
+def settings_changed(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
+    """Settings that differ; none where one side was not noted."""
+    return _differences(before, after) if before and after else ()
 
 
 def prediction_interval(samples: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float, float]:
@@ -97,10 +102,32 @@ def prediction_interval(samples: Sequence[float], confidence: float = CONFIDENCE
     return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
 
 
-def _subject(run: RunRecord) -> tuple[object, ...]:
-    """What must be equal before two runs are compared. The version of this package need not: it is what changes."""
+def _before(run: RunRecord, earlier: Sequence[RunRecord]) -> list[RunRecord]:
+    """The runs before `run` of the same benchmark on the same machine that can be compared at all, oldest first."""
     assert run.summary is not None
-    return run.request.benchmark_type, run.engine, run.summary.machine, run.summary.workload_hash
+    kind = run.request.benchmark_type, run.summary.machine
+    known = [one for one in earlier if one.started_at < run.started_at and not unfit(one)]
+    alike = [one for one in known if one.summary and (one.request.benchmark_type, one.summary.machine) == kind]
+    return sorted(alike, key=lambda one: one.started_at)
+
+
+def _population(run: RunRecord) -> dict[str, str]:
+    """What must be equal, beside benchmark and machine, before two runs are compared; the rest is what changes."""
+    assert run.summary is not None
+    return {
+        "engine": run.engine or UNKNOWN,
+        "decode": UNKNOWN if run.ways is None else ",".join(sorted(run.ways.decodes)) or NONE,
+        "runtime": UNKNOWN if run.ways is None else ",".join(sorted(run.ways.runtimes)) or NONE,
+        "workload": run.summary.workload_hash,
+    }
+
+
+def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(
+        f"{name} {before.get(name, 'not there')} -> {after.get(name, 'not there')}"
+        for name in [*after, *sorted(before.keys() - after.keys())]
+        if before.get(name) != after.get(name)
+    )
 
 
 def _figure(summary: RunSummary, figure: str) -> float | None:
