@@ -412,7 +412,7 @@ def test_a_run_for_each_dialect_speaks_the_same_audio(tools: SimpleNamespace, tm
 class Device:
     """Runtime with a session whose faults are set while it runs."""
 
-    name, fixes_shapes = "fake-gpu", False
+    name = "fake-gpu"
 
     def __init__(self, faulty: Any) -> None:
         self._faulty = faulty

@@ -49,8 +49,6 @@ def verdict(windowed_db: float = 0.2, bf16_db: float | None = None) -> Verdict:
 class OtherRuntime:
     """Another device: onnxruntime under another name, with faults."""
 
-    fixes_shapes = False
-
     def __init__(self, name: str, wrap: Callable[[Any], Any]) -> None:
         self.name, self._wrap = name, wrap
         self.inner = OrtRuntime("cpu", num_threads=1)
@@ -127,6 +125,20 @@ def test_what_is_loaded_speaks_in_windows_what_it_speaks_whole(
     parts = list(model.parts(*given, windowed=True))
     assert len(parts) > 3
     assert tools.snr_db(whole.pcm, np.concatenate([part.pcm for part in parts])) > 90
+
+
+def test_compiled_graphs_are_kept_beside_the_pieces(files: ModelFiles, monkeypatch: pytest.MonkeyPatch):
+    """So they go with the model."""
+    told: list[Any] = []
+
+    def resolve(*_given: Any, **more: Any) -> Any:
+        told.append(more["cache_folder"])
+        return [OrtRuntime("cpu", num_threads=1)]
+
+    monkeypatch.setattr(loading, "resolve", resolve)
+    load_model(config(), files)
+    assert told == [folder_of(files) / "compiled"]
+    assert told[0].is_relative_to(files.pieces)
 
 
 def test_the_cpu_stands_by_for_a_device_that_fails_in_mid_stream(

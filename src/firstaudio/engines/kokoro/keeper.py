@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
+from firstaudio.engines.kokoro.memory import trim
+
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -73,3 +75,4 @@ class Keeper(Generic[T]):
             if not self._num_users:
                 logger.info("unloaded after %g s without use", self._unload_after_s)
                 self._held = None
+        trim()

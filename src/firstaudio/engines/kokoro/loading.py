@@ -15,18 +15,20 @@ from firstaudio.config import Config
 from firstaudio.engines.kokoro.decoder import Decoder
 from firstaudio.engines.kokoro.dialect import read_dialect
 from firstaudio.engines.kokoro.fidelity import Verdict, read_verdict
+from firstaudio.engines.kokoro.loaded_piece import LoadedPiece, piece_on, whole_file_on, with_stand_by
+from firstaudio.engines.kokoro.memory import trim
 from firstaudio.engines.kokoro.model import CutModel, Model, WholeModel
 from firstaudio.engines.kokoro.pieces import Pieces, pieces_of
-from firstaudio.engines.kokoro.runtimes.base import Arrays, Runtime, Session
+from firstaudio.engines.kokoro.reasons import unheeded, with_windows, without_windows
+from firstaudio.engines.kokoro.runtimes.base import Arrays, Runtime, Session, Shapes
 from firstaudio.engines.kokoro.runtimes.board import RoutedSession
 from firstaudio.engines.kokoro.runtimes.cost import Cost
-from firstaudio.engines.kokoro.runtimes.detect import resolve
+from firstaudio.engines.kokoro.runtimes.detect import device_of, resolve
 from firstaudio.engines.kokoro.runtimes.figures import Choice, choose
 from firstaudio.engines.kokoro.runtimes.measure import compare
 from firstaudio.engines.kokoro.runtimes.ort import OrtRuntime
 from firstaudio.engines.kokoro.runtimes.profile import MachineProfile, load_or_measure, machine_facts
-from firstaudio.engines.kokoro.runtimes.router import Router
-from firstaudio.engines.kokoro.sessions import Exclusive, Lazy, is_sound, load_window, window_shapes
+from firstaudio.engines.kokoro.sessions import Lazy, load_window, window_shapes
 from firstaudio.engines.kokoro.statistics import StatisticsTable
 from firstaudio.engines.kokoro.store import ModelFiles
 from firstaudio.engines.kokoro.windows import LENGTHS
@@ -55,6 +57,7 @@ class Choices:
         runtime_reasons: Why each runtime that was looked at is used or not.
         precision_reason: Why bf16 is used or not.
         cut_problem: Why the file could not be cut; empty where it could.
+        ignored_settings: Which settings have no effect here, and why; empty: all have.
     """
 
     decode: str
@@ -63,14 +66,22 @@ class Choices:
     runtime_reasons: dict[str, str] = field(default_factory=dict)
     precision_reason: str = ""
     cut_problem: str = ""
+    ignored_settings: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model in memory and how it came there."""
+    """A model in memory and how it came there.
+
+    Attributes:
+        model: Speaks.
+        choices: What was decided and why.
+        num_devices: On how many devices steps run at the same time.
+    """
 
     model: Model
     choices: Choices
+    num_devices: int = 1
 
 
 def silent(_what: str, _done: int, _total: int) -> None:
@@ -90,9 +101,9 @@ def load_model(config: Config, files: ModelFiles, progress: Progress = silent) -
         EngineError: Nothing here can run the model.
     """
     pieces, problem = cut_or_reason(files)
-    if pieces is None:
-        return _whole_file(config, files, problem)
-    return _cut_model(config, pieces, progress)
+    loaded = _whole_file(config, files, problem) if pieces is None else _cut_model(config, pieces, progress)
+    trim()
+    return loaded
 
 
 def cut_or_reason(files: ModelFiles) -> tuple[Pieces | None, str]:
@@ -113,55 +124,132 @@ def _anchor_error() -> type[AnchorError]:
 
 
 def _whole_file(config: Config, files: ModelFiles, problem: str) -> Loaded:
-    if config.kokoro.decode == "windowed":
+    own = config.kokoro
+    if own.decode == "windowed":
         raise ConfigError(f"kokoro.decode is windowed, but the model cannot be cut: {problem}; set it to auto")
-    runtime = _cpu(config)
-    session = runtime.load(files.model)  # raises where the file is no model at all, which is then all that is said
-    logger.warning("the model is decoded clause by clause, because it cannot be cut: %s", problem)
-    model = WholeModel(Exclusive(session), read_dialect(session), runtime.name)
-    return Loaded(model, Choices("whole", f"the model cannot be cut: {problem}", (runtime.name,), cut_problem=problem))
+    cpu = _cpu(config)
+    sessions = with_stand_by(
+        cpu.name, partial(cpu.load, files.model)
+    )  # what is no model raises, and is all that is said
+    dialect = read_dialect(sessions[0].session)
+    names = [runtime.name for runtime in resolve(own.runtimes, own.precision, num_threads=own.num_threads)]
+    why = f"because the model cannot be cut: {problem}"
+    logger.warning("the model is decoded clause by clause, %s", why)
+    choices = Choices(
+        "whole",
+        f"the model cannot be cut: {problem}",
+        (cpu.name,),
+        without_windows(names, "", cpu.name, why),
+        "f32: bf16 is for windows alone",
+        problem,
+        _warned(unheeded(own.runtimes, own.precision, names, cpu.name, why)),
+    )
+    return Loaded(WholeModel(whole_file_on(sessions, dialect), dialect), choices)
 
 
 def _cut_model(config: Config, pieces: Pieces, progress: Progress) -> Loaded:
+    own = config.kokoro
     verdict = read_verdict(pieces.folder)
-    precision, precision_reason = decide_precision(config.kokoro.precision, verdict)
-    decode, decode_reason = decide_decode(config.kokoro.decode, verdict)
+    precision, precision_reason = decide_precision(own.precision, verdict)
+    decode, decode_reason = decide_decode(own.decode, verdict)
     cpu = _cpu(config)
-    sessions = {name: Exclusive(cpu.load(pieces.path(name))) for name in ("front", "source", "tail")}
-    generator = Exclusive(Lazy(partial(cpu.load, pieces.path("generator"))))
-    candidates = resolve(config.kokoro.runtimes, precision, num_threads=config.kokoro.num_threads)
-    profile = _profile(config, pieces, candidates, progress)
-    opened = _open(pieces, _in_use(config, candidates, profile), may_fail="auto" in config.kokoro.runtimes)
-    used = {runtime: session for runtime, session in opened.items() if not isinstance(session, EngineError)}
-    router = Router(_routed(pieces, used, cpu, profile))
+    candidates = resolve(own.runtimes, precision, num_threads=own.num_threads, cache_folder=pieces.compiled)
+    loaded = {
+        name: piece_on(
+            name,
+            with_stand_by(
+                cpu.name, partial(cpu.load, pieces.path(name)), is_needed_now=name != "generator" or decode == "whole"
+            ),
+        )
+        for name in ("front", "source", "generator", "tail")
+    }
+    ignored = ""
+    if decode == "windowed":
+        windows = _windows_now(config, pieces, candidates, progress)
+    else:
+        why = f"because decode is whole: {decode_reason}"
+        windows = _windows_on_request(config, pieces, candidates, why)
+        names = [runtime.name for runtime in candidates]
+        ignored = _warned(unheeded(own.runtimes, own.precision, names, cpu.name, why))
+        precision_reason += "" if precision == "f32" else ", of windows; decode is whole, and computed in f32"
+    window = piece_on("window", windows.sessions)
     decoder = Decoder(
-        sessions["front"],
-        sessions["source"],
-        sessions["tail"],
-        lambda: generator,
-        window_runner(router),
+        loaded["front"],
+        loaded["source"],
+        loaded["tail"],
+        lambda: loaded["generator"],
+        window_runner(window),
         pieces.noise,
         cpu.name,
     )
-    names = tuple(dict.fromkeys((*(runtime.name for runtime in used), cpu.name)))
-    reasons = {} if profile is None else dict(profile.choice.reasons)
-    reasons |= {
-        runtime.name: f"{runtime.name}: not used now: {error.message}"
-        for runtime, error in opened.items()
-        if isinstance(error, EngineError)
-    }
-    model = CutModel(pieces, decoder, router, StatisticsTable(pieces.folder, len(pieces.norms.scale)))
-    return Loaded(model, Choices(decode, decode_reason, names, reasons, precision_reason))
+    table = StatisticsTable(pieces.folder, len(pieces.norms.scale))
+    model = CutModel(pieces, decoder, [window, *loaded.values()], table)
+    choices = Choices(
+        decode, decode_reason, windows.runtimes, windows.reasons, precision_reason, ignored_settings=ignored
+    )
+    return Loaded(model, choices, windows.num_devices)
 
 
-def window_runner(router: Router) -> Callable[[Arrays, int], tuple[NDArray[np.float32], str]]:
+def _warned(sentence: str) -> str:
+    """The sentence, told in the log as well."""
+    if sentence:
+        logger.warning("%s", sentence)
+    return sentence
+
+
+def window_runner(window: LoadedPiece) -> Callable[[Arrays, int], tuple[NDArray[np.float32], str]]:
     """What `Decoder` calls for each window."""
 
-    def run(inputs: Arrays, length: int) -> tuple[NDArray[np.float32], str]:
-        outputs, name = router.run(inputs, length, is_sound)
+    def run(inputs: Arrays, _length: int) -> tuple[NDArray[np.float32], str]:
+        outputs, name = window.run_by_whom(inputs)
         return outputs["x"], name
 
     return run
+
+
+@dataclass(frozen=True, slots=True)
+class _Windows:
+    """What runs windows.
+
+    Attributes:
+        sessions: Those that work, and behind them those that stand by.
+        runtimes: Names of what runs the model, the first one first.
+        reasons: Why each runtime is used or not.
+        num_devices: How many of them work at the same time.
+    """
+
+    sessions: list[RoutedSession]
+    runtimes: tuple[str, ...]
+    reasons: dict[str, str]
+    num_devices: int = 1
+
+
+def _windows_now(config: Config, pieces: Pieces, candidates: Sequence[Runtime], progress: Progress) -> _Windows:
+    """Measured where there is a choice, loaded and warmed."""
+    cpu = _cpu(config)
+    profile = _profile(config, pieces, candidates, progress)
+    opened = _open(pieces, _in_use(config, candidates, profile), may_fail="auto" in config.kokoro.runtimes)
+    used = {runtime: session for runtime, session in opened.items() if not isinstance(session, EngineError)}
+    failed = {runtime.name: each.message for runtime, each in opened.items() if isinstance(each, EngineError)}
+    sessions = _routed(pieces, used, cpu, profile)
+    measured = {} if profile is None else profile.choice.reasons
+    return _Windows(
+        sessions,
+        tuple(dict.fromkeys((*(runtime.name for runtime in used), cpu.name))),
+        with_windows(measured, failed, sessions, cpu.name),
+        sum(not session.is_stand_by for session in sessions),
+    )
+
+
+def _windows_on_request(config: Config, pieces: Pieces, candidates: Sequence[Runtime], why: str) -> _Windows:
+    """Neither measured nor loaded before somebody asks for windows: the first runtime that was named, else the CPU."""
+    cpu = _cpu(config)
+    first = cpu if "auto" in config.kokoro.runtimes else candidates[0]
+    load = partial(load_window, first, pieces.path("window"), _shapes(pieces))
+    sessions = [RoutedSession(first.name, Lazy(load), is_loaded=False), _stand_by(pieces, cpu)]
+    names = [runtime.name for runtime in candidates]
+    on_request = first.name if first.name != cpu.name else ""
+    return _Windows(sessions, (cpu.name,), without_windows(names, on_request, cpu.name, why))
 
 
 def decide_decode(asked: str, verdict: Verdict | None) -> tuple[str, str]:
@@ -252,7 +340,7 @@ def _open(pieces: Pieces, runtimes: Sequence[Runtime], *, may_fail: bool) -> dic
         may_fail: Whether the error takes the session's place, so that the processor does what nobody has asked another
             one for; False: it is raised.
     """
-    shapes = {length: window_shapes(length, pieces.anchors, len(pieces.norms.scale)) for length in LENGTHS}
+    shapes = _shapes(pieces)
     opened: dict[Runtime, Session | EngineError] = {}
     for runtime in runtimes:
         try:
@@ -270,18 +358,30 @@ def _open(pieces: Pieces, runtimes: Sequence[Runtime], *, may_fail: bool) -> dic
 def _routed(
     pieces: Pieces, used: Mapping[Runtime, Session], cpu: Runtime, profile: MachineProfile | None
 ) -> list[RoutedSession]:
-    """Sessions of the window piece, and a stand-by that is loaded only where all of them fail."""
-    costs = _costs(profile)
+    """Sessions of the window piece: one of each device works, the others stand by, and last one that is not loaded.
+
+    Two on the same device take each other's time, so the slower one would only be in the way of the faster.
+    """
+    costs, devices = _costs(profile), [device_of(runtime.name) for runtime in used]
     sessions = [
-        RoutedSession(runtime.name, session, costs.get(runtime.name, Cost())) for runtime, session in used.items()
+        RoutedSession(
+            runtime.name, session, costs.get(runtime.name, Cost()), is_stand_by=devices[index] in devices[:index]
+        )
+        for index, (runtime, session) in enumerate(used.items())
     ]
-    if cpu.name not in [runtime.name for runtime in used]:
-        slow = Cost.seeded(MEASURED_LENGTH, STAND_BY_NS)
-        sessions.append(RoutedSession(cpu.name, Lazy(partial(cpu.load, pieces.path("window"))), slow))
-    return sessions
+    if not sessions:
+        return with_stand_by(cpu.name, partial(cpu.load, pieces.path("window")))
+    return [*sorted(sessions, key=lambda session: session.is_stand_by), _stand_by(pieces, cpu)]
 
 
-STAND_BY_NS = 60e9  # so dear that it is chosen only where nothing else is left
+def _stand_by(pieces: Pieces, cpu: Runtime) -> RoutedSession:
+    load = partial(cpu.load, pieces.path("window"))
+    return RoutedSession(cpu.name, Lazy(load), is_stand_by=True, is_loaded=False)
+
+
+def _shapes(pieces: Pieces) -> dict[int, Shapes]:
+    """Of the window piece's inputs, by length in frames."""
+    return {length: window_shapes(length, pieces.anchors, len(pieces.norms.scale)) for length in LENGTHS}
 
 
 def _costs(profile: MachineProfile | None) -> dict[str, Cost]:

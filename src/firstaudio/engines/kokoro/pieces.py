@@ -5,6 +5,7 @@
     manifest.json       written last: without it, nothing in the folder is used
     statistics/         what `optimize` measured of each voice
     fidelity.json       its verdict
+    compiled/           what runtimes keep of the window piece (`runtimes/kept.py`)
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ CUT_VERSION = 1
 MANIFEST = "manifest.json"
 NAMES = ("front", "source", "generator", "window", "tail")
 HASH_DIGITS = 16
+COMPILED = "compiled"
 FOUND_OUT = ("statistics", "fidelity.json")  # of the model and not of the files: they outlive a damaged piece
 
 _TEMPORARY: dict[Path, Path] = {}  # where pieces lie that could not lie where they should
@@ -88,6 +90,11 @@ class Pieces:
     def path(self, name: str) -> Path:
         """The file of one piece."""
         return self.folder / f"{name}.onnx"
+
+    @property
+    def compiled(self) -> Path:
+        """Where runtimes keep what they have compiled; it need not exist."""
+        return self.folder / COMPILED
 
 
 def pieces_of(model: Path, folder: Path) -> Pieces:

@@ -11,9 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstaudio.engines.kokoro.decoder import HALF_FRAMES, SPECTRA
-from firstaudio.engines.kokoro.runtimes.base import Arrays, Port, Runtime, Session
-
-Shapes = Mapping[str, tuple[int, ...]]
+from firstaudio.engines.kokoro.runtimes.base import Arrays, Port, Runtime, Session, ShapedRuntime, Shapes
 
 
 class Exclusive:
@@ -93,9 +91,9 @@ def load_window(runtime: Runtime, path: Path, shapes: Mapping[int, Shapes]) -> S
         path: The piece.
         shapes: By length in frames.
     """
-    if not runtime.fixes_shapes:
+    if not isinstance(runtime, ShapedRuntime):
         return runtime.load(path)
-    return ByLength({length: runtime.load(path, each) for length, each in shapes.items()})
+    return ByLength(dict(zip(shapes, runtime.load_each(path, list(shapes.values())), strict=True)))
 
 
 def is_sound(outputs: Arrays) -> bool:

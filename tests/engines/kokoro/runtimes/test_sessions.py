@@ -209,26 +209,6 @@ def product_model(folder):
     return path
 
 
-def test_compiled_graphs_are_kept_and_a_damaged_one_is_made_again(local_model, tmp_path):
-    folder = tmp_path / "deep" / "cache"
-    OpenVinoRuntime(num_threads=1, cache_folder=folder).load(local_model)
-    kept = list(folder.iterdir())
-    for path in kept:
-        path.write_bytes(b"damaged" * 100)
-    session = OpenVinoRuntime(num_threads=1, cache_folder=folder).load(local_model)
-
-    assert kept
-    assert session.run(local_step())["y"].tolist() == [[2.5, 1.0, 1.25]]
-
-
-def test_a_cache_that_cannot_be_made_is_done_without(local_model, tmp_path, caplog):
-    (tmp_path / "file").write_text("in the way")
-    session = OpenVinoRuntime(num_threads=1, cache_folder=tmp_path / "file" / "cache").load(local_model)
-
-    assert session.run(local_step())["y"].tolist() == [[2.5, 1.0, 1.25]]
-    assert "compiled graphs are not kept" in caplog.text
-
-
 def test_openvino_is_imported_without_its_telemetry():
     program = (
         "import json, sys\n"

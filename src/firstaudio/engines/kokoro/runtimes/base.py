@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -49,19 +49,21 @@ class Session(Protocol):
         ...
 
 
+Shapes = Mapping[str, Sequence[int]]
+"""Sizes of a graph's inputs, by name."""
+
+
 class Runtime(Protocol):
     """A library on a device at a precision, such as OpenVINO on the CPU in bf16.
 
     Attributes:
         name: `<library>-<device>` for f32, `<library>-<device>-<precision>` otherwise: "onnxruntime-cpu",
             "openvino-cpu-bf16".
-        fixes_shapes: Whether fixed shapes make it faster, so that each shape is worth a session of its own.
     """
 
     name: str
-    fixes_shapes: bool
 
-    def load(self, model: Path, shapes: Mapping[str, Sequence[int]] | None = None) -> Session:
+    def load(self, model: Path, shapes: Shapes | None = None) -> Session:
         """Load a graph.
 
         Args:
@@ -73,4 +75,13 @@ class Runtime(Protocol):
             ConfigError: The file is missing, truncated or no ONNX, or the library lacks what drives the device.
             EngineError: The device cannot run the graph, or has no memory left for it.
         """
+        ...
+
+
+@runtime_checkable
+class ShapedRuntime(Runtime, Protocol):
+    """A runtime that is faster with fixed shapes, so that each of them is worth a session of its own."""
+
+    def load_each(self, model: Path, shapes: Sequence[Shapes]) -> Sequence[Session]:
+        """Load a graph once for each set of shapes; its weights are read once. Raises what `load` raises."""
         ...

@@ -25,17 +25,21 @@ class SessionStatistics:
 
     Attributes:
         name: Of the session.
+        is_stand_by: Whether it is used only where those before it cannot.
+        is_loaded: Whether it is in memory; a stand-by is loaded by the first step that needs it.
         num_runs: Steps whose output was used.
         num_failures: Steps that raised or whose output was not valid.
         num_queued: Steps that run on it or wait for it now.
         busy_s: Time spent in steps, failed ones included.
-        fixed_ms: Predicted cost of a step of size 0; None until it is known.
+        fixed_ms: Predicted cost of a step of size 0; None until it was learned from a step that it ran.
         per_size_ms: What each unit of size adds to that.
         last_failure: What the last failed step said; empty: none has failed.
         retired: None while it is in use.
     """
 
     name: str
+    is_stand_by: bool
+    is_loaded: bool
     num_runs: int
     num_failures: int
     num_queued: int
@@ -54,18 +58,36 @@ class RoutedSession:
         name: What `Router.run` says the step ran on.
         session: Does the work.
         cost: Learned; may be seeded with what was measured before.
+        is_stand_by: Whether it is used only where no other one is left.
+        is_loaded: Whether it is in memory and warm. What the first step of another one takes is no step's cost.
         queue: Steps that run on it or wait for it, in the order in which they came; the first one runs.
     """
 
     name: str
     session: Session
     cost: Cost = field(default_factory=Cost)
+    is_stand_by: bool = False
+    is_loaded: bool = True
     queue: deque[Seat] = field(default_factory=deque, init=False)
     num_runs: int = field(default=0, init=False)
     num_failures: int = field(default=0, init=False)
     busy_ns: int = field(default=0, init=False)
     last_failure: str = field(default="", init=False)
     retired: Retirement | None = field(default=None, init=False)
+    _has_learned: bool = field(default=False, init=False)
+
+    def count(self, size: float, took_ns: int, problem: str) -> None:
+        """Take in a step that was run; `problem` is empty where its output was used."""
+        self.busy_ns += took_ns
+        if problem:
+            self.num_failures += 1
+            self.last_failure = problem
+            return
+        self.num_runs += 1
+        if self.is_loaded:
+            self.cost.learn(size, took_ns)
+            self._has_learned = True
+        self.is_loaded = True
 
     def ends_after_ns(self, size: float, now: int) -> float:
         """When a step that comes now would have ended here, from now on."""
@@ -73,9 +95,11 @@ class RoutedSession:
 
     def statistics(self) -> SessionStatistics:
         """A snapshot."""
-        fixed_ns, per_size_ns = self.cost.line() or (None, None)
+        fixed_ns, per_size_ns = (self.cost.line() if self._has_learned else None) or (None, None)
         return SessionStatistics(
             self.name,
+            self.is_stand_by,
+            self.is_loaded,
             self.num_runs,
             self.num_failures,
             len(self.queue),
@@ -132,7 +156,8 @@ class Board:
     def take(self, size: float, now: int, tried: Sequence[RoutedSession] = ()) -> Seat | None:
         """A place in the queue of the session where the step ends soonest; None where no session is left.
 
-        A step that has failed on every session in use is tried on the retired ones: it has nothing to lose.
+        A stand-by is taken where no other session in use is left. A step that has failed on every session in use is
+        tried on the retired ones: it has nothing to lose.
 
         Args:
             size: Of the step.
@@ -140,7 +165,8 @@ class Board:
             tried: Sessions that have failed it.
         """
         untried = [session for session in self.sessions if session not in tried]
-        left = [session for session in untried if session.retired is None] or untried
+        in_use = [session for session in untried if session.retired is None]
+        left = [session for session in in_use if not session.is_stand_by] or in_use or untried
         if not left:
             return None
         # Of sessions whose cost nobody knows yet, the one with fewer steps.

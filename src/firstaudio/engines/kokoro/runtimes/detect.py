@@ -52,6 +52,15 @@ KNOWN = (
 )
 
 
+def device_of(name: str) -> str:
+    """What a runtime computes on: "cpu", "cuda", ...; two on the same device take each other's time.
+
+    Args:
+        name: Of the runtime; one that is not in `KNOWN` has a device of its own.
+    """
+    return next((known.device.lower() for known in KNOWN if known.name == name), name)
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One known runtime on this machine.

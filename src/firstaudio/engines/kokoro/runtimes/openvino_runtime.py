@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,12 +11,12 @@ from typing import Any, Literal, get_args
 
 from numpy.typing import NDArray
 
-from firstaudio.engines.kokoro.runtimes.base import Arrays, Port
+from firstaudio.engines.kokoro.runtimes.base import Arrays, Port, Shapes
 from firstaudio.engines.kokoro.runtimes.hardware import usable_cores
+from firstaudio.engines.kokoro.runtimes.kept import KeptGraphs
+from firstaudio.engines.kokoro.runtimes.openvino_kept import ERRORS, Compiler, load_kept
 from firstaudio.engines.kokoro.runtimes.ports import FETCH_AGAIN, check_file, check_inputs, first_line
 from firstaudio.errors import ConfigError, EngineError, MissingExtraError
-
-logger = logging.getLogger(__name__)
 
 LIBRARY = "openvino"
 Precision = Literal["f32", "bf16"]
@@ -39,13 +38,11 @@ class OpenVinoRuntime:
         precision: Of the arithmetic inside; inputs and outputs stay what the graph says. OpenVINO's own default is
             bf16 wherever there is any, so it is always told.
         num_threads: Threads of one step; 0: one for each physical core that this process may use.
-        cache_folder: Where compiled graphs are kept, so that a later start is quicker; None: nowhere.
+        cache_folder: Where `load_each` keeps what it has compiled, so that a later start is quicker; None: nowhere.
 
     Raises:
         ConfigError: There is no such precision.
     """
-
-    fixes_shapes = True
 
     def __init__(
         self,
@@ -61,9 +58,11 @@ class OpenVinoRuntime:
         self._device = device.upper()
         self._precision = precision
         self._num_threads = num_threads or usable_cores()
-        self._cache_folder = cache_folder
+        # Kept without their weights, which is an option of this one device.
+        is_kept = cache_folder is not None and self._device == "CPU"
+        self._store = KeptGraphs(cache_folder, self.name) if cache_folder is not None and is_kept else None
 
-    def load(self, model: Path, shapes: Mapping[str, Sequence[int]] | None = None) -> OpenVinoSession:
+    def load(self, model: Path, shapes: Shapes | None = None) -> OpenVinoSession:
         """Load a graph; see `Runtime.load`. Fixed shapes make its steps a quarter faster.
 
         Raises:
@@ -71,16 +70,36 @@ class OpenVinoRuntime:
             ConfigError: The file is missing, truncated or no ONNX.
             EngineError: The device cannot run the graph, or there is no such device.
         """
+        with self._compiler(model) as compiler:
+            graph = compiler.core.read_model(str(model))
+            if shapes is not None:
+                [compiled] = compiler.each(graph, [shapes])
+            else:
+                compiled = compiler.core.compile_model(graph, compiler.device, compiler.properties)
+            return OpenVinoSession(self.name, compiled)
+
+    def load_each(self, model: Path, shapes: Sequence[Shapes]) -> list[OpenVinoSession]:
+        """Load a graph once for each set of shapes, from what was kept where it can be; see `ShapedRuntime.load_each`.
+
+        Raises:
+            MissingExtraError: OpenVINO is not installed.
+            ConfigError: The file is missing, truncated or no ONNX.
+            EngineError: The device cannot run the graph, or there is no such device.
+        """
+        with self._compiler(model) as compiler:
+            found = None if self._store is None else load_kept(compiler, self._store, model, shapes)
+            if found is None:
+                found = list(compiler.each(compiler.core.read_model(str(model)), shapes))
+            return [OpenVinoSession(self.name, compiled) for compiled in found]
+
+    @contextmanager
+    def _compiler(self, model: Path) -> Iterator[Compiler]:
+        """What compiles; what OpenVINO raises inside is raised as one of ours."""
         openvino = import_openvino()
         check_file(model)
         try:
-            core = openvino.Core()
-            graph = core.read_model(str(model))
-            if shapes is not None:
-                graph.reshape({name: list(shape) for name, shape in shapes.items()})
-            compiled = core.compile_model(graph, self._device, self._properties())
-            return OpenVinoSession(self.name, compiled)
-        except (RuntimeError, ValueError, TypeError, MemoryError) as error:
+            yield Compiler(openvino, openvino.Core(), self._device, self._properties())
+        except ERRORS as error:
             raise self._refusal(model, error) from error
 
     def _properties(self) -> dict[str, Any]:
@@ -90,20 +109,7 @@ class OpenVinoRuntime:
             # Pinned, the threads of two sessions share one core while the next is idle: measured, two steps at once
             # took 183 ms on two cores, and 93 ms without.
             properties["ENABLE_CPU_PINNING"] = False
-        if folder := self._usable_cache():
-            properties["CACHE_DIR"] = str(folder)
         return properties
-
-    def _usable_cache(self) -> Path | None:
-        """The cache folder; None where there is none or none can be made: a start without it is only slower."""
-        if self._cache_folder is None:
-            return None
-        try:
-            self._cache_folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            logger.warning("compiled graphs are not kept, every start compiles them again: %s", error)
-            return None
-        return self._cache_folder
 
     def _refusal(self, model: Path, error: Exception) -> ConfigError | EngineError:
         said = first_line(error)
@@ -131,7 +137,7 @@ class OpenVinoSession:
         check_inputs(self.inputs, inputs)
         try:
             results = self._request.infer(dict(inputs), share_inputs=True, share_outputs=False)
-        except (RuntimeError, ValueError, TypeError, MemoryError) as error:
+        except ERRORS as error:
             raise EngineError(f"{self._name} failed: {first_line(error)}", retryable=True) from error
         return {port.name: array for port, array in zip(self.outputs, results.values(), strict=True)}
 

@@ -87,8 +87,6 @@ class OrtRuntime:
         ConfigError: There is no such device.
     """
 
-    fixes_shapes = False
-
     def __init__(
         self,
         device: str = "cpu",

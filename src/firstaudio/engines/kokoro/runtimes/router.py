@@ -4,7 +4,8 @@ Rules:
 1.  A session runs one step at a time. Steps that wait for it run in the order in which they came.
 2.  A step goes to the session where it ends soonest: what is before it there, and its own cost, as predicted from what
     the session's steps have taken so far. A session of unknown cost is tried first. With right predictions no step
-    ends later than it would if the fastest session did everything.
+    ends later than it would if the fastest session did everything. A stand-by is given a step only where no other
+    session is left.
 3.  An output is checked before anybody sees it. A step that fails, or whose output is not valid, is done again on the
     next session.
 4.  A session that failed a step which another one then did is retired for good, with reason and time: the step was
@@ -44,17 +45,18 @@ class Router:
     """Sends steps to sessions. Thread-safe: every lane calls it.
 
     Args:
-        sessions: All of one graph, warmed, in the order of rank: among equals the earlier one is taken. Names are
-            unique.
+        sessions: All of one graph, in the order of rank: among equals the earlier one is taken. Those that work have
+            names of their own; a stand-by may be a second one of the same runtime.
         clock: For tests.
+        graph: What they run, for people.
     """
 
-    def __init__(self, sessions: Sequence[RoutedSession], clock: Clock = now_ns) -> None:
-        names = [session.name for session in sessions]
-        assert sessions, "a router without sessions"
+    def __init__(self, sessions: Sequence[RoutedSession], clock: Clock = now_ns, graph: str = "graph") -> None:
+        names = [session.name for session in sessions if not session.is_stand_by]
+        assert names, "a router without a session that works"
         assert len(set(names)) == len(names), f"names are not unique: {names}"
         self._board = Board(sessions)
-        self._clock = clock
+        self._clock, self._graph = clock, graph
         self._turn = threading.Condition()  # guards the board and its sessions; notified when a queue moves on
 
     def run(
@@ -84,7 +86,7 @@ class Router:
                 return outputs, session.name
             failures.append(_Failure(session, problem))
         told = "; ".join(f"{failure.session.name}: {failure.reason}" for failure in failures)
-        raise EngineError(f"no session could run the step: {told}", retryable=True)
+        raise EngineError(f"no session could run a step of the {self._graph}: {told}", retryable=True)
 
     def statistics(self) -> list[SessionStatistics]:
         """Of every session, in their order."""
@@ -138,23 +140,14 @@ class Router:
         except EngineError as error:
             problem = error.message
         except Exception as error:  # a device's driver may raise anything through its library
-            logger.exception("session %s failed unexpectedly", session.name)
+            logger.exception("session %s of the %s failed unexpectedly", session.name, self._graph)
             problem = repr(error)
         took_ns = self._clock() - begin_ns
         if outputs is not None and not is_valid(outputs):
             outputs, problem = None, "its output was not finite, or silent"
         with self._turn:
-            self._count(session, size, took_ns, problem)
+            session.count(size, took_ns, problem)
         return outputs, problem
-
-    def _count(self, session: RoutedSession, size: float, took_ns: int, problem: str) -> None:
-        session.busy_ns += took_ns
-        if problem:
-            session.num_failures += 1
-            session.last_failure = problem
-        else:
-            session.num_runs += 1
-            session.cost.learn(size, took_ns)
 
     def _retire(self, failures: Sequence[_Failure], winner: RoutedSession) -> None:
         """Take out of use what failed a step that `winner` has done, unless nothing would be left in use."""
@@ -163,6 +156,7 @@ class Router:
                 if failure.session.retired is None and winner.retired is None:
                     at = datetime.now(UTC).isoformat(timespec="seconds")
                     failure.session.retired = Retirement(failure.reason, at)
-                    logger.warning("session %s is retired: %s", failure.session.name, failure.reason)
+                    told = (failure.session.name, self._graph, failure.reason)
+                    logger.warning("session %s of the %s is retired: %s", *told)
             if failures:
                 self._turn.notify_all()
