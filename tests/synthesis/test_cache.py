@@ -17,7 +17,7 @@ from firstaudio.engines.espeak.engine import EspeakEngine
 from firstaudio.engines.synthetic import SyntheticEngine
 from firstaudio.errors import EngineError
 from firstaudio.synthesis.cache import PhraseCache
-from firstaudio.synthesis.recording import JOINABLE_S, PENDING
+from firstaudio.synthesis.recording import CHUNK_BYTES, JOINABLE_S, PENDING
 from firstaudio.synthesis.segment_key import SegmentKey, segment_key
 from firstaudio.synthesis.synthesizer import Synthesizer
 from firstaudio.synthesis.utterance import Utterance
@@ -142,6 +142,29 @@ def test_a_hit_is_what_the_engine_gives(text, speed, pitch):
     assert (made.was_kept, made.is_own, kept.was_kept, kept.is_own) == (False, True, True, False)
     same(first, list(engine.steps(engine.prepare(asked))))
     same(again, list(engine.steps(engine.prepare(asked))))
+
+
+class Raw(SyntheticEngine):
+    """Gives what it is told to."""
+
+    def __init__(self, pieces):
+        super().__init__(Config(synthetic=FAST))
+        self.pieces = pieces
+
+    def steps(self, prepared):
+        for piece in self.pieces:
+            yield Chunk(piece, 8000)
+
+
+@given(st.sampled_from([np.int16, np.float32]), st.lists(st.binary(min_size=4, max_size=64), min_size=1, max_size=5))
+def test_samples_are_kept_bit_for_bit_in_the_width_that_the_engine_gives_them(width, given):
+    pieces = [np.frombuffer(bits[: len(bits) // 4 * 4], width) for bits in given]
+    cache = PhraseCache(MB)
+    listen(cache, Raw(pieces), request("Any."))
+    kept, replay = listen(cache, Raw([]), request("Any."))
+    assert replay.was_kept
+    assert [(one.chunk.pcm.dtype, one.chunk.pcm.tobytes()) for one in kept] == [(p.dtype, p.tobytes()) for p in pieces]
+    assert cache.statistics().num_bytes == sum(piece.nbytes + CHUNK_BYTES for piece in pieces)
 
 
 @pytest.fixture(scope="module")
