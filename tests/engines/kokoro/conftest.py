@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from firstaudio.engines.kokoro.decoder import Decoder, Features, NoiseTape
+from firstaudio.engines.kokoro.loaded_piece import piece_on
+from firstaudio.engines.kokoro.loading import window_runner
 from firstaudio.engines.kokoro.model import CutModel
 from firstaudio.engines.kokoro.pieces import Pieces, pieces_of
 from firstaudio.engines.kokoro.runtimes.base import Session
 from firstaudio.engines.kokoro.runtimes.board import RoutedSession
-from firstaudio.engines.kokoro.runtimes.cost import Cost
 from firstaudio.engines.kokoro.runtimes.ort import OrtRuntime
-from firstaudio.engines.kokoro.runtimes.router import Router
-from firstaudio.engines.kokoro.sessions import is_sound
 from firstaudio.engines.kokoro.statistics import StatisticsTable
 from firstaudio.engines.kokoro.store import ModelFiles
 from firstaudio.engines.kokoro.surgery.cut import measuring
@@ -176,17 +175,12 @@ class Tiny:
 
     def model_with(self, sessions: Mapping[str, Session], folder: Path) -> CutModel:
         """A model whose windows go to the first of these sessions while it can; statistics lie in `folder`."""
-        costs = [Cost(), *(Cost.seeded(32, 60e9) for _ in sessions)]
-        router = Router(
-            [RoutedSession(name, session, cost) for (name, session), cost in zip(sessions.items(), costs, strict=False)]
+        window = piece_on(
+            "window",
+            [RoutedSession(name, each, is_stand_by=index > 0) for index, (name, each) in enumerate(sessions.items())],
         )
-
-        def window(inputs: Any, length: int) -> tuple[Floats, str]:
-            outputs, name = router.run(inputs, length, is_sound)
-            return outputs["x"], name
-
         table = StatisticsTable(folder, len(self.pieces.norms.scale))
-        return CutModel(self.pieces, self.decoder_with(window), router, table)
+        return CutModel(self.pieces, self.decoder_with(window_runner(window)), [window], table)
 
     def style(self, num_tokens: int = 20, voice: str = VOICE) -> Floats:
         return self.voices.style(voice, num_tokens)

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from firstaudio.engines.kokoro.dialect import read_dialect
+from firstaudio.engines.kokoro.loaded_piece import whole_file_on
 from firstaudio.engines.kokoro.model import CutModel, WholeModel, checked
+from firstaudio.engines.kokoro.runtimes.board import RoutedSession
+from firstaudio.engines.kokoro.sessions import Lazy
 from firstaudio.errors import EngineError, RequestError
 
 NUM_TOKENS = 60
@@ -32,8 +35,14 @@ def given(kokoro: Any, tools: SimpleNamespace) -> tuple[Any, ...]:
 def whole_file(kokoro: Any, tools: SimpleNamespace, folder: Path, dialect: str) -> WholeModel:
     path = folder / "model.onnx"
     path.write_bytes(tools.dialects[dialect](tools.load(tools.MODEL)).SerializeToString())
-    session = kokoro.runtime.load(path)
-    return WholeModel(session, read_dialect(session), "onnxruntime-cpu")
+    return whole_model({"onnxruntime-cpu": kokoro.runtime.load(path)})
+
+
+def whole_model(sessions: dict[str, Any]) -> WholeModel:
+    """On these sessions; all but the first one stand by."""
+    routed = [RoutedSession(name, each, is_stand_by=index > 0) for index, (name, each) in enumerate(sessions.items())]
+    dialect = read_dialect(routed[0].session)
+    return WholeModel(whole_file_on(routed, dialect), dialect)
 
 
 def test_a_cut_model_speaks_in_windows_what_it_speaks_whole(
@@ -93,7 +102,8 @@ def test_a_whole_file_speaks_in_every_dialect(
     assert len(part.pcm) == 600 * features.num_frames
     assert (part.pcm.dtype, part.runtime) == (np.float32, "onnxruntime-cpu")
     assert (model.can_window, model.knows(tools.VOICE)) == (False, False)
-    assert model.statistics() == [{"name": "onnxruntime-cpu", "num_runs": 1}]
+    [session] = model.statistics()
+    assert (session["piece"], session["name"], session["num_runs"]) == ("model", "onnxruntime-cpu", 1)
     if dialect == "input_ids":
         np.testing.assert_array_equal(part.durations, features.durations)
     else:
@@ -132,8 +142,9 @@ def test_a_file_of_whole_speeds_says_which_speeds_go(kokoro: Any, tools: SimpleN
     ],
 )
 def test_audio_that_cannot_be_speech_is_refused(pcm: Any, said: str):
-    with pytest.raises(EngineError, match=said):
+    with pytest.raises(EngineError, match=said) as caught:
         checked(pcm)
+    assert caught.value.retryable
 
 
 def test_audio_that_can_be_speech_is_passed_on():
@@ -144,8 +155,22 @@ def test_audio_that_can_be_speech_is_passed_on():
 @pytest.mark.parametrize("fault", ["nan", "constant", "raise"])
 def test_a_whole_file_that_gives_no_speech_fails_the_segment(kokoro: Any, tools: SimpleNamespace, fault: str, tmp_path):
     session = tools.Faulty(kokoro.runtime.load(tools.MODEL), {0: fault})
-    model = WholeModel(session, read_dialect(session), "one")
+    model = whole_model({"one": session})
     given = (tools.ids(20), tools.VOICE, kokoro.style(), 1.0, tools.SEED)
-    with pytest.raises(EngineError):
+    with pytest.raises(EngineError) as caught:
         list(model.parts(*given, windowed=False))
+    assert caught.value.retryable
+    assert model.statistics()[0]["num_failures"] == 1
     assert len(list(model.parts(*given, windowed=False))) == 1
+
+
+@pytest.mark.parametrize("fault", ["nan", "constant", "raise"])
+def test_a_whole_file_that_gives_no_speech_is_run_by_the_session_that_stands_by(
+    kokoro: Any, tools: SimpleNamespace, fault: str
+):
+    sound = kokoro.runtime.load(tools.MODEL)
+    model = whole_model({"broken": tools.Faulty(sound, {0: fault}), "stand-by": Lazy(lambda: sound)})
+    [part] = model.parts(tools.ids(20), tools.VOICE, kokoro.style(), 1.0, tools.SEED, windowed=False)
+    broken, stand_by = model.statistics()
+    assert (part.runtime, broken["num_failures"], stand_by["num_runs"]) == ("stand-by", 1, 1)
+    assert broken["retired"] is not None

@@ -127,7 +127,7 @@ class KokoroEngine:
             name="kokoro",
             sample_rate=SAMPLE_RATE,
             languages=self._tokens.languages,
-            num_lanes=1,
+            num_lanes=loaded.num_devices,
             incremental=windowed,
             word_timing=knows_words,
             pitch_range=None,
@@ -213,19 +213,22 @@ class KokoroEngine:
     def status(self) -> Mapping[str, Any]:
         """Model, choices with their reasons, and what each session has done.
 
+        `runtimes` are those that work now: without those whose sessions are all retired, and with stand-bys that ran.
         `voices_decoded_whole` are those that were not measured when the engine started, though others are decoded in
         windows.
         """
         if self._files is None or self._choices is None or self._keeper is None:
             return {}
         loaded = self._keeper.peek()
+        sessions = [] if loaded is None else loaded.model.statistics()
         return {
             "model": str(self._files.model),
             "voices": str(self._files.voices),
             "is_loaded": loaded is not None,
             **asdict(self._choices),
+            "runtimes": list(_at_work(self._choices.runtimes, sessions)),
             "voices_decoded_whole": list(self._unmeasured),
-            "sessions": [] if loaded is None else loaded.model.statistics(),
+            "sessions": sessions,
             "g2p": {language: self._tokens.reason(language) for language in self._tokens.languages},
         }
 
@@ -325,3 +328,11 @@ class KokoroEngine:
         (short_s, short_first, _), (long_s, long_first, long_total) = timed[-2:]
         growth = max(0.0, (long_first - short_first) / max(long_s - short_s, 0.1))
         return _Figures(max(0.0, short_first - growth * short_s), growth, long_total / long_s), has_words
+
+
+def _at_work(chosen: Sequence[str], sessions: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Names of the runtimes that run the model now: as chosen, less what was retired, then stand-bys that ran."""
+    in_use = {each["name"] for each in sessions if not each["retired"]}
+    ran = [each["name"] for each in sessions if not each["retired"] and each["num_runs"]]
+    yield from (name for name in chosen if name in in_use or not sessions)
+    yield from (name for name in dict.fromkeys(ran) if name not in chosen)

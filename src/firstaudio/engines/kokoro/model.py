@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from firstaudio.engines.kokoro.decoder import Decoder, as_wanted
 from firstaudio.engines.kokoro.dialect import Dialect
+from firstaudio.engines.kokoro.loaded_piece import LoadedPiece
 from firstaudio.engines.kokoro.pieces import Pieces
-from firstaudio.engines.kokoro.runtimes.base import Session
-from firstaudio.engines.kokoro.runtimes.router import Router
 from firstaudio.engines.kokoro.statistics import StatisticsTable
 from firstaudio.errors import EngineError, RequestError
 
@@ -63,7 +62,7 @@ class Model(Protocol):
         ...
 
     def statistics(self) -> list[dict[str, Any]]:
-        """What each session has done."""
+        """What each session has done: `SessionStatistics`, and `piece`, the graph that it runs."""
         ...
 
 
@@ -72,14 +71,16 @@ class CutModel:
 
     Args:
         pieces: On disk.
-        decoder: On loaded sessions, its windows through `router`.
-        router: Sessions of the window piece.
+        decoder: On the loaded pieces.
+        loaded: All of them.
         voices: Statistics of each voice.
     """
 
-    def __init__(self, pieces: Pieces, decoder: Decoder, router: Router, voices: StatisticsTable) -> None:
+    def __init__(
+        self, pieces: Pieces, decoder: Decoder, loaded: Sequence[LoadedPiece], voices: StatisticsTable
+    ) -> None:
         self.pieces, self.decoder, self.voices = pieces, decoder, voices
-        self._router = router
+        self._loaded = tuple(loaded)
 
     @property
     def can_window(self) -> bool:
@@ -104,21 +105,19 @@ class CutModel:
 
     def statistics(self) -> list[dict[str, Any]]:
         """See `Model.statistics`."""
-        return [asdict(each) for each in self._router.statistics()]
+        return [row for piece in self._loaded for row in piece.statistics()]
 
 
 class WholeModel:
     """A model that could not be cut: the file as it is.
 
     Args:
-        session: The whole file.
+        loaded: The whole file.
         dialect: Names of its inputs and outputs.
-        name: Of the runtime.
     """
 
-    def __init__(self, session: Session, dialect: Dialect, name: str) -> None:
-        self._session, self._dialect, self._name = session, dialect, name
-        self._num_runs = 0
+    def __init__(self, loaded: LoadedPiece, dialect: Dialect) -> None:
+        self._loaded, self._dialect = loaded, dialect
 
     @property
     def can_window(self) -> bool:
@@ -141,22 +140,21 @@ class WholeModel:
                 param="speed",
             )
         given = {dialect.tokens: np.array([[0, *ids, 0]]), dialect.style: style, dialect.speed: np.array([speed])}
-        made = self._session.run(as_wanted(self._session, given))
-        self._num_runs += 1
+        made, name = self._loaded.run_by_whom(as_wanted(self._loaded, given))
         durations = None if dialect.durations is None else made[dialect.durations].reshape(-1).astype(np.int64)
-        yield Part(checked(made[dialect.audio].reshape(-1).astype(np.float32)), self._name, durations, "whole")
+        yield Part(checked(made[dialect.audio].reshape(-1).astype(np.float32)), name, durations, "whole")
 
     def statistics(self) -> list[dict[str, Any]]:
         """See `Model.statistics`."""
-        return [{"name": self._name, "num_runs": self._num_runs}]
+        return self._loaded.statistics()
 
 
 def checked(pcm: Floats) -> Floats:
-    """The audio, if it can be speech. Raises EngineError for what is empty, not finite or dead silent."""
+    """The audio, if it can be speech. Raises EngineError (retryable) for what is empty, not finite or dead silent."""
     if not len(pcm):
-        raise EngineError("the model gave no audio")
+        raise EngineError("the model gave no audio", retryable=True)
     if not np.isfinite(pcm).all():
-        raise EngineError("the model gave audio that is not finite")
+        raise EngineError("the model gave audio that is not finite", retryable=True)
     if not np.ptp(pcm):
-        raise EngineError("the model gave dead silence")
+        raise EngineError("the model gave dead silence", retryable=True)
     return pcm

@@ -20,7 +20,9 @@ from firstaudio.clock import NS_PER_MS, Clock, now_ns
 from firstaudio.engines.kokoro.decoder import SAMPLE_RATE
 from firstaudio.engines.kokoro.dialect import read_dialect
 from firstaudio.engines.kokoro.fidelity import Comparison, Distance, distance
+from firstaudio.engines.kokoro.loaded_piece import whole_file_on
 from firstaudio.engines.kokoro.model import Part, WholeModel
+from firstaudio.engines.kokoro.runtimes.board import RoutedSession
 from firstaudio.engines.kokoro.runtimes.figures import MIN_GAIN, Figures, Ratio, speedup
 from firstaudio.engines.kokoro.runtimes.ort import OrtRuntime
 from firstaudio.errors import EngineError, FirstaudioError
@@ -61,7 +63,8 @@ class Speaker:
     def __init__(self, path: Path, num_threads: int) -> None:
         runtime = OrtRuntime("cpu", num_threads=num_threads)
         session = runtime.load(path)
-        self._model = WholeModel(session, read_dialect(session), runtime.name)
+        dialect = read_dialect(session)
+        self._model = WholeModel(whole_file_on([RoutedSession(runtime.name, session)], dialect), dialect)
 
     def say(self, words: Words) -> Part:
         """Audio, and durations where the file tells them. Raises EngineError."""
