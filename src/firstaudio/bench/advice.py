@@ -153,8 +153,7 @@ def _knee(cells: Sequence[CellResult], _: Mapping[str, Any], __: Goals) -> Itera
 
 def _leak(_: Sequence[CellResult], findings: Mapping[str, Any], __: Goals) -> Iterator[Advice]:
     leak = findings.get("leak")
-    enough = leak is not None and leak["requests"] >= MIN_LEAK_REQUESTS
-    if leak and enough and leak["low"] is not None and leak["low"] > LEAK_MB_PER_1000:
+    if leak and leak["low"] is not None and leak["low"] > LEAK_MB_PER_1000 and leak["requests"] >= MIN_LEAK_REQUESTS:
         evidence = f"{leak['slope_mb_per_1000']:.1f} MB more for every 1000 requests"
         yield Advice("look for a leak in the server", evidence, "memory that stays flat", critical=True)
 

@@ -9,6 +9,7 @@ import pytest
 
 from firstaudio.bench.modes.conclude import conclude
 from firstaudio.bench.record import ChunkRow, RequestRecord
+from firstaudio.bench.report.findings import blocks
 from firstaudio.bench.result import CellResult, Check, Distribution, Estimate
 from firstaudio.bench.workload import Goals
 
@@ -144,10 +145,34 @@ def test_the_leak_is_that_of_the_longest_cell():
     assert leak["sentence"] == "the server's own memory over 2000 requests"
 
 
-@pytest.mark.parametrize(("served", "slope"), [(999, 2.0), (5000, None), (5000, 0.0)])
-def test_a_short_run_or_a_counter_that_stood_still_tells_no_leak(served: int, slope: float | None):
-    assert "leak" not in concluded([watched("a", served, slope)])
+@pytest.mark.parametrize(
+    ("cells", "why"),
+    [
+        ([watched("a", 999, 2.0)], "needs 1000 requests under one condition, the longest had 999"),
+        ([watched(f"{n}", 36, None) for n in range(30)], "needs 1000 requests under one condition, the longest had 36"),
+        ([watched("a", 5000, None)], "its own memory could not be read, or not often enough"),
+        ([watched("a", 5000, 0.0)], "the counter of its memory stood still over 5000 requests"),
+        ([cell("a", issued=5000)], "the server's processes were not watched"),
+        (
+            [replace(watched("a", 1500, 2.0), ok=999, failed=501)],
+            "needs 1000 requests under one condition, the longest had 999",
+        ),
+    ],
+    ids=["short", "short cells", "unreadable", "stood still", "not watched", "failed"],
+)
+def test_a_leak_that_cannot_be_judged_says_why(cells: list[CellResult], why: str):
+    """Nobody may take the silence about a leak for its absence."""
+    leak = concluded(cells)["leak"]
+
+    assert (leak["judged"], leak["slope_mb_per_1000"], leak["low"]) == (False, None, None)
+    assert leak["sentence"] == f"Leak: not judged ({why})."
 
 
-def test_requests_that_failed_do_not_count_for_a_leak():
-    assert "leak" not in concluded([replace(watched("a", 1500, 2.0), ok=999, failed=501)])
+def test_the_reports_say_that_no_leak_was_looked_for():
+    session = SimpleNamespace(cells=[watched("a", 36, None)], findings={}, mode="full", targets={"a": {}})
+    conclude(session, (), Goals())  # type: ignore[arg-type]
+    shown = [block for block in blocks(session) if block.title == "Memory growth"]  # type: ignore[arg-type]
+
+    assert [block.sentences for block in shown] == [
+        ("Leak: not judged (needs 1000 requests under one condition, the longest had 36).",)
+    ]

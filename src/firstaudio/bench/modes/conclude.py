@@ -33,8 +33,8 @@ def conclude(session: Session, records: Sequence[RequestRecord], goals: Goals) -
         findings["fit"] = fit
     if session.mode in CATEGORISED and (categories := _categories(session)):
         findings["categories"] = categories
-    if leak := _leak(session):
-        findings["leak"] = leak
+    if session.cells:
+        findings["leak"] = _leak(session)
     if session.cells and session.mode not in SEARCHING:
         findings["recommendations"] = as_finding(advise(session.cells, findings, goals))
 
@@ -83,20 +83,30 @@ def _called(median_ms: float) -> dict[str, Any]:
     return {"category": name, "median_ms": median_ms, "limits": limits(name)}
 
 
-def _leak(session: Session) -> dict[str, Any] | None:
-    """The slope of the longest cell whose server was watched; None where it served too little to tell a leak.
+def _leak(session: Session) -> dict[str, Any]:
+    """The slope of the longest cell whose server was watched, or why it tells nothing.
 
     Fewer requests cannot tell a leak from a cache that fills, and an interval of nothing is a counter that stood still.
     """
-    watched = [cell for cell in session.cells if cell.server and cell.server.get("uss_slope_mb_per_1000") is not None]
+    watched = [cell for cell in session.cells if cell.server]
     longest = max(watched, key=lambda cell: cell.ok, default=None)
-    if longest is None or longest.ok < MIN_LEAK_REQUESTS:
-        return None
+    if longest is None:
+        return _unjudged("the server's processes were not watched", None)
+    if longest.ok < MIN_LEAK_REQUESTS:
+        why = f"needs {MIN_LEAK_REQUESTS} requests under one condition, the longest had {longest.ok}"
+        return _unjudged(why, longest.ok)
     server = longest.server or {}
     slope, low, high = (server.get(f"uss_slope{end}_mb_per_1000") for end in ("", "_low", "_high"))
+    if slope is None:
+        return _unjudged("its own memory could not be read, or not often enough", longest.ok)
     if not low and not high:
-        return None
+        return _unjudged(f"the counter of its memory stood still over {longest.ok} requests", longest.ok)
     detectable = server.get("uss_slope_detectable_mb_per_1000")
     figures = {"slope_mb_per_1000": slope, "low": low, "high": high, "detectable": detectable}
     sentence = f"the server's own memory over {longest.ok} requests"
-    return {**figures, "requests": longest.ok, "sentence": sentence}
+    return {"judged": True, **figures, "requests": longest.ok, "sentence": sentence}
+
+
+def _unjudged(why: str, requests: int | None) -> dict[str, Any]:
+    figures = dict.fromkeys(("slope_mb_per_1000", "low", "high", "detectable"))
+    return {"judged": False, **figures, "requests": requests, "sentence": f"Leak: not judged ({why})."}
