@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from firstaudio.clock import NS_PER_MS, Clock, now_ns
+from firstaudio.clock import NS_PER_MS, NS_PER_S, Clock, now_ns
 
 Stage = Literal["queue", "text_processing", "phonemize", "model_inference", "audio_conversion", "chunk_delivery"]
 Outcome = Literal["completed", "cancelled", "failed", "refused"]
@@ -47,6 +47,7 @@ class Trace:
             who gets every chunk when it is sent never hears a gap. None before the first audio.
         num_stalls: Gaps of a listener who plays at once.
         sent_audio_ns: Audio handed to the client.
+        reader_ns: Time in which there was nothing to do but to hand over what was made: the client's pace, not ours.
         traceparent: The client's own span that this one belongs to, as W3C Trace Context writes it; empty: none.
         spans: Stages one by one as (name, begin, end) where `keeps_spans`, the first `MAX_SPANS` of them.
         failover: Who was asked for and could not speak, and why, as the header X-Failover tells it; None: nobody.
@@ -81,6 +82,7 @@ class Trace:
     gapless_ns: int | None = None
     num_stalls: int = 0
     sent_audio_ns: int = 0
+    reader_ns: int = 0
     traceparent: str = ""
     keeps_spans: bool = False
     spans: list[tuple[Stage, int, int]] = field(default_factory=list)
@@ -128,6 +130,18 @@ class Trace:
             self.first_sent_ns = self.clock()
             self.first_audio_stages_ns = dict(self.stages_ns)
 
+    def handed_over(self, begin_ns: int, idle_since_ns: int | None) -> None:
+        """Note that the connection has just taken, or refused, what it was given.
+
+        Args:
+            begin_ns: When it was given.
+            idle_since_ns: Since when nothing else is to be done for the utterance; None: something is.
+        """
+        end_ns = self.clock()
+        self.took("chunk_delivery", begin_ns, end_ns)
+        if idle_since_ns is not None:
+            self.reader_ns += max(0, end_ns - max(begin_ns, idle_since_ns))
+
     def sent(self, audio_ns: int) -> None:
         """Note that a piece with so much audio has just been handed to the client; headers have none."""
         if audio_ns <= 0:
@@ -156,10 +170,13 @@ class Trace:
 
     @property
     def rtf(self) -> float | None:
-        """Accept to end over audio duration; None before the end or without audio."""
+        """Processing time over audio duration; None before the end or without audio.
+
+        Processing is accept to end, less `reader_ns`: a client that pauses does not make the server slower.
+        """
         if self.finished_ns is None or not self.audio_s:
             return None
-        return (self.finished_ns - self.accepted_ns) / 1e9 / self.audio_s
+        return (self.finished_ns - self.accepted_ns - self.reader_ns) / NS_PER_S / self.audio_s
 
 
 def _joined(known: str, new: str) -> str:

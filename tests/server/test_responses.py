@@ -9,6 +9,7 @@ import pytest
 
 from firstaudio.audio.chunk import Chunk, WordMark
 from firstaudio.audio.encode import make_encoder
+from firstaudio.clock import NS_PER_S, Clock, now_ns
 from firstaudio.errors import EmptyTextError, EngineError, FirstaudioError, NotReadyError
 from firstaudio.server.framing import EventFraming, RawFraming
 from firstaudio.server.responses import SpeechResponse, StreamedResponse, WholeResponse, server_timing
@@ -22,9 +23,12 @@ class FakeStream:
     """Yields chunks of 100 ms, then an end of the given kind."""
 
     voice, language, sample_rate = "größe", "en", RATE
+    idle_since_ns: int | None = None
 
-    def __init__(self, num_chunks: int, error: Exception | None = None, *, cancelled: bool = False) -> None:
-        self.trace = Trace()
+    def __init__(
+        self, num_chunks: int, error: Exception | None = None, *, cancelled: bool = False, clock: Clock = now_ns
+    ) -> None:
+        self.trace = Trace(clock=clock)
         self.engine, self.held = "fake", False
         self.num_read = self.num_closed = 0
         self.begun = asyncio.Event()
@@ -104,6 +108,16 @@ def whole(stream: Any) -> SpeechResponse:
     return WholeResponse(stream, Spool(make_encoder("pcm", RATE), RATE), "audio/pcm", RATE)
 
 
+class HandClock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = NS_PER_S
+
+    def __call__(self) -> int:
+        return self.now
+
+
 async def until_gone(_: Wire) -> None:
     """A client that never reads."""
     await asyncio.Event().wait()
@@ -120,6 +134,56 @@ async def test_the_stream_is_closed_at_the_end(make: Any):
     stream = FakeStream(3)
     await Wire().carry(make(stream))
     assert stream.num_closed == 1
+
+
+@pytest.mark.parametrize(("make", "num_sent"), [(streamed, 4), (whole, 1)])
+async def test_a_reader_that_pauses_when_all_is_made_is_not_in_the_real_time_factor(make: Any, num_sent: int):
+    clock = HandClock()
+    stream = FakeStream(3, clock=clock)
+    stream.idle_since_ns = 0
+    stream.trace.audio_s = 0.3
+
+    async def pause(wire: Wire) -> None:
+        clock.now += NS_PER_S * (len(wire.sent) > 1)  # not before the headers
+
+    await Wire(pause).carry(make(stream))
+
+    assert stream.trace.reader_ns == num_sent * NS_PER_S == stream.trace.stages_ns["chunk_delivery"]
+    assert stream.trace.rtf == 0.0
+
+
+async def test_what_the_engine_makes_while_the_reader_pauses_is_in_the_real_time_factor():
+    clock = HandClock()
+    stream = FakeStream(1, clock=clock)
+    stream.trace.audio_s = 0.1
+
+    async def make_on(wire: Wire) -> None:
+        if wire.sent[-1].get("more_body"):
+            clock.now += 2 * NS_PER_S  # the engine's
+            stream.idle_since_ns = clock.now
+            clock.now += 5 * NS_PER_S  # the reader's
+
+    await Wire(make_on).carry(streamed(stream))
+
+    assert stream.trace.reader_ns == 5 * NS_PER_S
+    assert stream.trace.rtf == pytest.approx(2 / 0.1)
+
+
+async def test_a_reader_that_never_comes_back_is_not_in_the_real_time_factor():
+    clock = HandClock()
+    stream = FakeStream(1, clock=clock)
+    stream.trace.audio_s, stream.idle_since_ns = 0.1, 0
+
+    async def leave(wire: Wire) -> None:
+        if len(wire.sent) > 1:
+            clock.now += NS_PER_S
+            wire.gone.set()
+            await until_gone(wire)
+
+    await Wire(leave).carry(streamed(stream))
+    stream.trace.finish("cancelled")
+
+    assert (stream.trace.reader_ns, stream.trace.rtf) == (NS_PER_S, 0.0)
 
 
 @pytest.mark.parametrize("make", [streamed, whole])

@@ -1,5 +1,6 @@
 """What a row says of a request is what happened to it: who made its audio, what of its time was the server's."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -8,9 +9,15 @@ from typing import Any
 
 import pytest
 
-from firstaudio.config import CacheConfig, Config, TelemetryConfig
+from firstaudio.audio.encode import make_encoder
+from firstaudio.clock import NS_PER_S, now_ns
+from firstaudio.config import CacheConfig, Config, StreamingConfig, TelemetryConfig
 from firstaudio.engines.synthetic import SyntheticEngine
 from firstaudio.errors import EngineError
+from firstaudio.server.framing import RawFraming
+from firstaudio.server.responses import StreamedResponse
+from firstaudio.synthesis.synthesizer import Synthesizer
+from firstaudio.synthesis.utterance import Utterance
 
 LONG = "The first clause is kept, and it goes out at once. The second sentence has to be made, every time anew!"
 SHORT = "Nothing follows."
@@ -106,3 +113,32 @@ def test_a_whole_answer_that_fails_behind_what_was_kept_is_no_cached_one(tools: 
 
     assert (failed["details"]["outcome"], failed["details"]["warmth"]) == ("failed", "warm")
     assert (summary["attainment"]["num"], summary["attainment"]["n"]) == (1, 2)
+
+
+async def test_a_reader_that_pauses_does_not_make_the_server_slower(tools: Any):
+    one = Synthesizer(replace(tools.settings(), streaming=StreamingConfig(max_lead_s=0.5)))
+    await one.start()
+    stream = one.stream(Utterance(LONG))
+    paused_ns = 0
+
+    async def read_slowly(message: Any) -> None:
+        nonlocal paused_ns
+        while message["type"] == "http.response.body" and stream.idle_since_ns is None:  # noqa: ASYNC110 (no event)
+            await asyncio.sleep(0)
+        begin_ns = now_ns()
+        await asyncio.sleep(0)
+        paused_ns += (now_ns() - begin_ns) * (message["type"] == "http.response.body")
+
+    async def stay() -> Any:
+        return await asyncio.Event().wait()
+
+    response = StreamedResponse(stream, make_encoder("pcm", stream.sample_rate), RawFraming("audio/pcm"))
+    await response({"type": "http"}, stay, read_slowly)
+    await one.close()
+
+    trace = stream.trace
+    assert trace.outcome == "completed"
+    assert 0 < paused_ns <= trace.reader_ns <= trace.stages_ns["chunk_delivery"]
+    assert trace.rtf * trace.audio_s == pytest.approx(
+        (trace.finished_ns - trace.accepted_ns - trace.reader_ns) / NS_PER_S
+    )

@@ -143,6 +143,24 @@ async def test_a_reader_that_lags_parks_its_stream_and_reading_wakes_it(schedule
     assert len(await read(stream)) == 99
 
 
+async def test_a_stream_is_idle_while_nothing_is_to_be_done_before_its_reader_takes_something(scheduler):
+    clock, tickets = FakeClock(), Tickets()
+    one = scheduler(clock=clock, max_lead_s=1.0)
+    stream = one.open(FakeWork("a", [], steps=3, audio_s=1.0, gate=tickets), 3.0)
+    idle = [stream.idle_since_ns]
+    for num_steps in (1, 2, 3):
+        clock.now += NS_PER_S
+        tickets.give(1)
+        await settle(lambda n=num_steps: one.statistics().num_steps == n)
+        idle.append(stream.idle_since_ns)
+        clock.now += NS_PER_S
+        await stream.__anext__()
+        idle.append(stream.idle_since_ns)
+
+    made = clock.now - NS_PER_S
+    assert idle == [None, made - 4 * NS_PER_S, None, made - 2 * NS_PER_S, None, made, made]
+
+
 async def test_what_a_lagging_reader_has_not_read_is_ahead_of_it_however_late_it_is(scheduler):
     clock = FakeClock()
     one = scheduler(rtf=0.5, clock=clock, max_lead_s=8.0)

@@ -109,8 +109,11 @@ class SpeechResponse(Response, ABC):
 
     async def _send(self, send: Send, message: Message, audio_ns: int = 0) -> None:
         """Hand bytes with so much audio to the transport; waits while the client reads too slowly."""
-        with self._trace.stage("chunk_delivery"):
+        begin_ns = self._trace.clock()
+        try:
             await send(message)
+        finally:
+            self._trace.handed_over(begin_ns, self._stream.idle_since_ns)
         self._trace.sent(audio_ns)
 
     def _log(self) -> None:
@@ -175,7 +178,7 @@ class StreamedResponse(SpeechResponse):
         if not self._trace.sent_audio_ns:  # the last bytes hold the first audio
             await self._body(send, tail)
             tail = b""
-        await send({"type": "http.response.body", "body": tail, "more_body": False})
+        await self._send(send, {"type": "http.response.body", "body": tail, "more_body": False})
         self._stream.delivered()
 
     async def _body(self, send: Send, data: bytes, audio_ns: int = 0) -> None:

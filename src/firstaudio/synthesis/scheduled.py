@@ -76,7 +76,7 @@ class ScheduledStream:
         self.unread_s = 0.0
         self.work_s = 0.0  # time on lanes since audio came last
         self.is_own_work = True  # all of it
-        self.step_began_ns = 0
+        self.step_began_ns = self.rested_ns = 0
         self._unread: deque[Chunk] = deque()
         self._waiter: asyncio.Future[None] | None = None
 
@@ -104,6 +104,11 @@ class ScheduledStream:
     def is_heard(self) -> bool:
         """Whether audio was made for it."""
         return self.playback.deadline_ns is not None
+
+    @property
+    def idle_since_ns(self) -> int | None:
+        """Since when nothing is to be done for it before its reader takes something, if ever; None: something is."""
+        return self.rested_ns if self.ended or self.state == "parked" else None
 
     @property
     def has_unread(self) -> bool:

@@ -274,7 +274,7 @@ class StepScheduler:
         self._free_lanes += 1
         self._num_steps += 1
         self._busy_ns += took_ns
-        stream.state = "parked"
+        self._rest(stream)
         if isinstance(result, Exception):
             stream.error = result
             self.end(stream)
@@ -298,8 +298,11 @@ class StepScheduler:
         waits_for(lambda: loop.call_soon_threadsafe(self._rejoin, stream))
 
     def _rejoin(self, stream: ScheduledStream) -> None:
-        stream.state = "parked"
+        self._rest(stream)
         self.consider(stream)
+
+    def _rest(self, stream: ScheduledStream) -> None:
+        stream.state, stream.rested_ns = "parked", self._clock()
 
     def _deliver(self, stream: ScheduledStream, result: StepResult, took_ns: int) -> None:
         stream.remaining_s = result.remaining_s

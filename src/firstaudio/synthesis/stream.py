@@ -123,6 +123,11 @@ class SpeechStream:
         """Whether `cancel` was called."""
         return self._cancelled
 
+    @property
+    def idle_since_ns(self) -> int | None:
+        """Since when all is made that its reader may have before it takes more; None: something is being made."""
+        return self._chunks.idle_since_ns
+
     def snapshot(self) -> StreamSnapshot:
         """How it stands at this moment."""
         trace = self.trace

@@ -42,7 +42,8 @@ class Measurement:
         ttgp_ms: Accept to the earliest press of "play" that never stalls; None without audio.
         duration_ms: Accept to end.
         audio_s: Audio that was made.
-        rtf: Duration over audio; None without audio.
+        rtf: Processing time over audio: accept to end, less what was only waited for the client to take what was made;
+            None without audio.
         predicted_ttfa_ms: What was predicted before any work; None where nothing was known.
         first_audio_ms: Stages until the first audio, in ms: the parts of TTFA; empty without audio.
         stages_ms: Stages of the whole utterance, in ms.

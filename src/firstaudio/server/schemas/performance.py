@@ -129,7 +129,10 @@ class MeasurementDetails(BaseModel):
     num_retries: int
     num_stalls: int = Field(description="Gaps of a listener who plays at once.")
     audio_s: float
-    rtf: float | None
+    rtf: float | None = Field(
+        description="Processing time over audio: until everything was handed over, less what was only waited for the "
+        "client to take what was made."
+    )
     stages_ms: dict[Stage, float] = Field(description="Stages of the whole request.")
 
 

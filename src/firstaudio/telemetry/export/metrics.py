@@ -165,7 +165,9 @@ class _Histograms:
         self._stage = family(
             "first_audio_stage_seconds", "Stages until first audio: the parts of TTFA.", STAGE_BUCKETS, "stage"
         )
-        self._rtf = family("rtf", "Time over audio, of complete answers.", RTF_BUCKETS, "warmth")
+        self._rtf = family(
+            "rtf", "Processing time over audio, of complete answers; without slow clients' time.", RTF_BUCKETS, "warmth"
+        )
         self._preroll = family(
             "preroll_needed_seconds", "Buffer with which a complete answer has no gap.", PREROLL_BUCKETS
         )

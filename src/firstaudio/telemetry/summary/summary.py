@@ -83,7 +83,7 @@ class Summary:
         ttfa: Time to first audio, in ms.
         ttgp: Time to the press of "play" that never stalls, in ms.
         preroll: The buffer with which a listener hears no gap, in ms.
-        rtf: Duration over audio.
+        rtf: Processing time over audio, of complete answers.
         attainment: Those with TTFA within the target.
         short_attainment: Texts below `slo.SHORT_CHARS` characters within `slo.SHORT_TTFA_TARGET_MS`.
         category: Of the mean TTFA; None without audio.
