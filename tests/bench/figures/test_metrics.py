@@ -131,6 +131,8 @@ def test_each_metric_of_a_cell_is_what_a_hand_computes(record: Any, failed: Any)
         "success_rate": 75.0,
         "target_attainment": 50.0,
         "short_target_attainment": 50.0,
+        "first_chunk_rate": 50.0,
+        "streaming_efficiency_mean": (100.0 + 100.0 + 80.0 + 0.0) / 4,
         "goodput": 0.5,
         "rtf_mean": (0.5 + 4.5 + 0.75) / 3,
         "rtf_median": 0.75,
@@ -184,3 +186,9 @@ def test_definitions_are_json_with_each_metric():
 def test_the_page_of_metrics_is_up_to_date():
     """Mend it with: python -m firstaudio.bench.figures.metrics_page > docs/metrics.md."""
     assert markdown() == (DOCS / "metrics.md").read_text(encoding="utf-8")
+
+
+def test_a_first_chunk_is_in_time_below_its_target(record: Any):
+    rows = [record(0, chunks=((199, 100),)), record(1, chunks=((200, 100),))]
+
+    assert cell(rows)["first_chunk_rate"] == 50.0

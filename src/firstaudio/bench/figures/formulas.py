@@ -15,6 +15,7 @@ from firstaudio.audio import playback
 from firstaudio.bench.record import RequestRecord
 from firstaudio.bench.workload import Goals
 from firstaudio.clock import NS_PER_MS, NS_PER_S
+from firstaudio.slo import FIRST_CHUNK_TARGET_MS
 from firstaudio.stats.sample import quantile, wilson
 
 SHORT_CHARACTERS = 50
@@ -242,6 +243,23 @@ def short_target_attainment(records: Sequence[RequestRecord], _: Window, goals: 
     if not short or not _successes(records):
         return None
     return 100 * sum(_within(goals.short_ttfa_ms, ttfa_ms, record, goals) for record in short) / len(short)
+
+
+def first_chunk_rate(records: Sequence[RequestRecord], _: Window, goals: Goals) -> float | None:
+    """Share in % whose first audio came within the target for a first chunk."""
+    return _share(records, lambda record: _is_prompt(record, goals))
+
+
+def _is_prompt(record: RequestRecord, goals: Goals) -> bool:
+    found = ttfa_ms(record, goals) if record.ok else None
+    return found is not None and found < FIRST_CHUNK_TARGET_MS
+
+
+def streaming_efficiency_mean(records: Sequence[RequestRecord], _: Window, goals: Goals) -> float | None:
+    """Mean over all requests; a failed one has 0."""
+    if not _successes(records):
+        return None
+    return fmean((streaming_efficiency(record, goals) or 0.0) if record.ok else 0.0 for record in records)
 
 
 def goodput(records: Sequence[RequestRecord], window: Window, goals: Goals) -> float | None:

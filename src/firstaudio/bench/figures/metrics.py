@@ -14,6 +14,7 @@ from firstaudio.bench.figures.formulas import CellFunction, RequestFunction, Win
 from firstaudio.bench.figures.stats import METHODS
 from firstaudio.bench.record import RequestRecord, measured
 from firstaudio.bench.workload import Goals
+from firstaudio.slo import FIRST_CHUNK_TARGET_MS
 
 Better = Literal["lower", "higher", "none"]
 
@@ -218,6 +219,22 @@ METRICS: dict[str, Metric] = dict(
             "higher",
             formulas.short_target_attainment,
             f"the same for texts under {formulas.SHORT_CHARACTERS} characters and `short_ttfa_ms`",
+        ),
+        _cell(
+            "first_chunk_rate",
+            "First chunk in time",
+            "%",
+            "higher",
+            formulas.first_chunk_rate,
+            f"share with valid audio and TTFA < {FIRST_CHUNK_TARGET_MS:g} ms",
+        ),
+        _cell(
+            "streaming_efficiency_mean",
+            "Streaming efficiency, mean",
+            "%",
+            "higher",
+            formulas.streaming_efficiency_mean,
+            "mean of `streaming_efficiency` over all requests; a failed one has 0",
         ),
         _rate(
             "goodput",

@@ -16,7 +16,7 @@ from firstaudio.bench.report.figures import NOT_AVAILABLE, estimate, number, qua
 from firstaudio.bench.sessions.session import Session
 
 Row = tuple[str, ...]
-ANSWERS = frozenset({"discovery", "truth", "capacity", "ab"})
+ANSWERS = frozenset({"discovery", "truth", "capacity", "ab", "streaming"})
 NO_CRITICAL_ISSUE = "Critical Issues: None detected"
 MAX_NAMED = 12
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -279,6 +279,35 @@ def _leak(finding: Mapping[str, Any], _: Session) -> Block:
     return Block("Memory growth", (*_said(finding), f"{measured}{seen}."))
 
 
+def _streaming(finding: Mapping[str, Any], _: Session) -> Block:
+    share, limit = number(finding["efficiency_percent"], "%"), number(finding["first_chunk_ms"], "ms")
+    rows = tuple(
+        (
+            name,
+            str(cell["n"]),
+            number(cell["efficiency_percent"], "%"),
+            _met(cell["efficiency_met"], cell),
+            number(cell["first_chunk_ms"], "ms"),
+            number(cell["first_chunk_rate_percent"], "%"),
+            _met(cell["first_chunk_met"], cell),
+        )
+        for name, cell in finding["cells"].items()
+    )
+    sentence = (
+        f"Streaming efficiency is that of a player that starts {finding['buffer_ms']:g} ms after the first audio, the "
+        "mean over all requests; the first chunk is the median TTFA."
+    )
+    header = ("cell", "n", "efficiency", f"above {share}", "first chunk", f"share below {limit}", "median below it")
+    return Block("Streaming against its targets", (sentence,), header, rows)
+
+
+def _met(met: bool | None, cell: Mapping[str, Any]) -> str:
+    """Whether a target was."""
+    if met is None:
+        return "not judged" if cell.get("streamed", True) else "not streamed"
+    return "met" if met else "MISSED"
+
+
 def _preroll_curve(finding: Mapping[str, Sequence[Sequence[float]]], _: Session) -> Block:
     needy = {cell: curve for cell, curve in finding.items() if _share_at(curve, CURVE_POINTS_MS[0]) != 1.0}
     title = "Share without a gap, by buffer"
@@ -404,6 +433,7 @@ _KNOWN: Mapping[str, Callable[[Any, Session], Block]] = {
     "ab": _ab,
     "fit": _fit,
     "categories": _categories,
+    "streaming": _streaming,
     "preroll_curve": _preroll_curve,
     "leak": _leak,
     "first_request": _first_request,
