@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from firstaudio.clock import NS_PER_MS, NS_PER_S
-from firstaudio.trace import STAGES, Trace
+from firstaudio.trace import STAGES, Outcome, Trace
 
 MS = NS_PER_MS
 
@@ -111,6 +111,14 @@ def test_the_first_outcome_stands(trace: Trace, clock: HandClock):
     trace.finish("cancelled")
 
     assert (trace.outcome, trace.error, trace.finished_ns) == ("failed", "the worker died", NS_PER_S)
+
+
+@pytest.mark.parametrize(("outcome", "warmth"), [("completed", "cached"), ("failed", "cached"), ("refused", "")])
+def test_nothing_is_warm_of_what_was_refused(trace: Trace, outcome: Outcome, warmth: str):
+    trace.warmth = "cached"
+    trace.finish(outcome)
+
+    assert trace.warmth == warmth
 
 
 def test_what_ran_is_told_once_each_in_order_of_use(trace: Trace):

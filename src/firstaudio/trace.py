@@ -35,9 +35,10 @@ class Trace:
             joined by commas; empty where the engine has nothing to tell.
         decode: "windowed" or "whole", as it really was, joined likewise; empty where the engine has no windows.
         text_class: Short, medium, long or complex; empty before the text has been looked at.
-        delivery: How the audio leaves: "audio", "sse", "whole"; empty where nothing is sent.
+        delivery: How the audio is to leave: "audio", "sse", "whole"; empty where nothing is to be sent.
         warmth: Of what the first audio needs: the first chunk, or all of a "whole" delivery. "cached": all of that was
-            kept from earlier; "cold": the engine had to load something for it, or had never spoken.
+            kept from earlier; "cold": the engine had to load something for it, or had never spoken. Empty where the
+            request was refused.
         origin: Who asked: a client, a benchmark of our own, the tuner, the warm-up.
         run: Id of the benchmark that asked; empty for others.
         arm: Which arm of the tuner's experiment it was given; empty where none runs.
@@ -65,7 +66,7 @@ class Trace:
     text_class: TextClass | Literal[""] = ""
     format: str = ""
     delivery: str = ""
-    warmth: Warmth = "warm"
+    warmth: Warmth | Literal[""] = "warm"
     origin: Origin = "client"
     run: str = ""
     arm: str = ""
@@ -157,6 +158,8 @@ class Trace:
         """Close the trace; the first outcome stands."""
         if self.outcome is None:
             self.outcome, self.error, self.finished_ns = outcome, error, self.clock()
+            if outcome == "refused":
+                self.warmth = ""  # nobody began to speak
 
     @property
     def ttfa_ms(self) -> float | None:

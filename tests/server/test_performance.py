@@ -193,6 +193,9 @@ def test_failures_refusals_and_departures_are_told_apart(tools: Any, started: St
 
     assert (refused["details"]["outcome"], failed["details"]["outcome"]) == ("refused", "failed")
     assert refused["details"]["error"] == "unknown_voice", "without what the client sent"
+    assert [refused["voice"], *(refused["details"][name] for name in ("engine", "language", "warmth"))] == [""] * 4
+    assert (refused["details"]["delivery"], failed["details"]["warmth"]) == ("audio", "warm")
+    assert list(report["summary"]["by_warmth"]) == ["warm"]
     assert (refused["performance"]["achieved_target"], failed["performance"]["achieved_target"]) == (None, False)
     assert (failed["timings"]["ttfa_ms"], failed["timings"]["queue_ms"], failed["performance"]["bottlenecks"]) == (
         None,
@@ -266,6 +269,7 @@ def test_another_name_of_a_voice_finds_its_measurements(tools: Any, started: Sta
         ("/ttfa-measurements", "origin=aliens", "origin"),
         ("/ttfa-measurements", "speed=1", "speed"),
         ("/ttfa-measurements", "voice=" + "a" * 129, "voice"),
+        ("/ttfa-measurements", "voice=", "voice"),
         ("/ttfa-performance", "window_s=0", "window_s"),
         ("/ttfa-performance", "window_s=-1", "window_s"),
         ("/ttfa-performance", "window_s=inf", "window_s"),

@@ -21,14 +21,14 @@ class Measurement:
         origin: "client", "benchmark", "tuner" or "warmup".
         run: Id of the benchmark that asked; empty for others.
         arm: Arm of the tuner's experiment; empty where none ran.
-        engine: Who spoke; empty where nobody did.
-        voice: Canonical id.
-        language: BCP-47 tag.
+        engine: Who spoke, or was to speak; empty for a request that was refused before that was settled.
+        voice: Canonical id, likewise.
+        language: BCP-47 tag, likewise.
         runtime: What executed the engine's steps.
         decode: "windowed" or "whole"; empty where the engine has no windows.
-        warmth: "cold", "warm" or "cached", as in the trace.
-        format: Of the audio that was sent.
-        delivery: "audio", "sse", "whole"; empty where nothing was sent.
+        warmth: "cold", "warm" or "cached", as in the trace; empty for a refused request.
+        format: Of the audio, as asked for.
+        delivery: "audio", "sse", "whole", as asked for.
         text_class: "short", "medium", "long", "complex"; empty for a request that was refused before.
         num_characters: Of the text.
         speed: Speaking speed.

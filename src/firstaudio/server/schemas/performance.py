@@ -63,7 +63,10 @@ class MeasurementQuery(BaseModel):
     limit: int = Field(DEFAULT_MEASUREMENTS, ge=1, le=MAX_MEASUREMENTS, description="How many at most.")
     since: Since | None = Field(None, description="Not those that were accepted before.")
     voice: str | None = Field(
-        None, max_length=MAX_NAME_CHARS, description="Of this voice alone, or of those it is another name for."
+        None,
+        min_length=1,
+        max_length=MAX_NAME_CHARS,
+        description="Of this voice alone, or of those it is another name for.",
     )
     origin: Literal[Origin, "all"] = Field("all", description="Who asked.")
 
@@ -115,13 +118,13 @@ class MeasurementDetails(BaseModel):
     origin: Origin
     run: str = Field(description="Id of the benchmark that asked; empty for others.")
     arm: str = Field(description="Arm of the tuner's experiment; empty where none ran.")
-    engine: str
+    engine: str = Field(description="Who spoke, or was to speak; empty: refused before that was settled.")
     runtime: str
     decode: str
-    warmth: Warmth
+    warmth: Warmth | Literal[""] = Field(description="Empty for a refused request.")
     language: str
-    format: str
-    delivery: str
+    format: str = Field(description="As asked for.")
+    delivery: str = Field(description="As asked for.")
     text_class: TextClass | Literal[""]
     failover: str | None
     num_ahead: int = Field(description="Streams that were there when it came.")

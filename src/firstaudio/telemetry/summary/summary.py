@@ -95,7 +95,7 @@ class Summary:
         bottleneck: The stage with the largest share.
         by_text_class: Groups of the synthesised.
         by_engine: The same.
-        by_warmth: Groups of all.
+        by_warmth: Groups of all but the refused.
         audio_s: Audio that was made for them, the cached included.
         num_stalled: Answers with a gap for a listener who plays at once.
         num_retried: Answers of which a segment was begun once more.
