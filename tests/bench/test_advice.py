@@ -65,6 +65,14 @@ def test_a_slow_start_is_told_with_the_stage_that_takes_longest(attained: float,
     assert advice.critical is critical
 
 
+def test_a_slow_start_is_told_against_the_target_of_its_cell():
+    totals = {"asps": 10.0, "target_attainment": 90.0}
+    (advice,) = advices(cell(totals=totals, cell={"ttfa_target_ms": 400.0}))
+
+    assert advice.evidence.startswith("90.0 % within 400 ms")
+    assert advice.gain == "TTFA within 400 ms"
+
+
 def test_a_target_that_is_met_is_not_spoken_of():
     assert advices(cell(totals={"asps": 10.0, "target_attainment": 95.0})) == []
     assert advices(cell(totals={"asps": 10.0, "target_attainment": None})) == []

@@ -80,15 +80,15 @@ def _whole_synthesis(_: Sequence[CellResult], findings: Mapping[str, Any], __: G
 
 def _slow_start(cells: Sequence[CellResult], _: Mapping[str, Any], goals: Goals) -> Iterator[Advice]:
     for cell in cells:
-        attained = cell.totals.get("target_attainment")
+        attained, target_ms = cell.totals.get("target_attainment"), cell.ttfa_target_ms(goals.ttfa_ms)
         if cell.ok and attained is not None and attained < 95.0 and not _only_failures_miss(cell, attained):
             median = cell.distributions["ttfa_ms"].median.value
             stage = max(cell.stages_ms.items(), key=lambda item: item[1], default=None)
             where = f"; the server spends most in {stage[0]} ({stage[1]:.0f} ms)" if stage else ""
             yield Advice(
                 action=f"start sooner in {cell.name}: {_sooner(cell)}",
-                evidence=f"{attained:.1f} % within {goals.ttfa_ms:g} ms, median {_ms(median)}{where}",
-                gain=f"TTFA within {goals.ttfa_ms:g} ms",
+                evidence=f"{attained:.1f} % within {target_ms:g} ms, median {_ms(median)}{where}",
+                gain=f"TTFA within {target_ms:g} ms",
                 critical=attained < 50.0,
             )
 

@@ -154,6 +154,11 @@ class CellResult:
         """No check that voids it has failed."""
         return not any(check.voids and check.ok is False for check in self.checks)
 
+    def ttfa_target_ms(self, common_ms: float) -> float:
+        """The time to first audio that it was held to, where `common_ms` is the goal of the workload."""
+        own = self.cell.get("ttfa_target_ms")
+        return common_ms if own is None else float(own)
+
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
         return asdict(self)

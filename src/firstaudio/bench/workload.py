@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from firstaudio.bench.spec import TargetSpec
+from firstaudio.slo import SHORT_TTFA_TARGET_MS, TTFA_TARGET_MS
 
 TEXT_CLASSES = ("short", "medium", "long", "complex")
 MIN_PER_CLIENT = 4  # requests of a closed loop: fewer measure the ramp and not the load
@@ -100,6 +101,7 @@ class Cell:
         language: BCP-47 tag sent to the target; None: none.
         texts: What is said.
         load: When.
+        ttfa_target_ms: Its own goal for TTFA; None: that of the workload.
     """
 
     name: str
@@ -110,6 +112,7 @@ class Cell:
     language: str | None = None
     texts: Texts = Texts()
     load: Load = Load()
+    ttfa_target_ms: float | None = None
 
     @property
     def label(self) -> Label:
@@ -121,6 +124,10 @@ class Cell:
     def replace(self, **changes: Any) -> Cell:
         """A copy with some fields changed."""
         return replace(self, **changes)
+
+    def goals(self, common: Goals) -> Goals:
+        """What a listener of it expects, where `common` is expected of the workload."""
+        return common if self.ttfa_target_ms is None else replace(common, ttfa_ms=self.ttfa_target_ms)
 
     def public(self) -> dict[str, Any]:
         """As JSON, without secrets."""
@@ -137,8 +144,8 @@ class Goals:
         buffer_ms: Pre-roll of the simulated player, for stalls, streaming efficiency and gapless shares.
     """
 
-    ttfa_ms: float = 800.0
-    short_ttfa_ms: float = 400.0
+    ttfa_ms: float = TTFA_TARGET_MS
+    short_ttfa_ms: float = SHORT_TTFA_TARGET_MS
     buffer_ms: float = 0.0
 
 
@@ -159,6 +166,7 @@ class Workload:
         """Equal for sessions that sent the same texts in the same way; where the target lives does not count."""
         shown = self.public()
         for cell in shown["cells"]:
+            del cell["ttfa_target_ms"]  # it changes what is made of the answers
             for name in ("url", "name", "token", "headers", "verify_tls"):
                 del cell["target"][name]
         return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:16]

@@ -55,6 +55,14 @@ def test_what_is_only_reported_leaves_failures_out(record: Any, failed: Any):
     assert (audio.n, audio.num_failed) == (3, 2)
 
 
+def test_a_cell_with_a_target_of_its_own_is_held_to_that(record: Any):
+    rows = [record(0, chunks=((450, 100),)), record(1, sent=500, chunks=((390, 100),))]
+    own = CELL.replace(ttfa_target_ms=400.0)
+
+    assert summarise(CELL, rows, Goals()).totals["target_attainment"] == 100.0
+    assert summarise(own, rows, Goals()).totals["target_attainment"] == 50.0
+
+
 def test_a_metric_that_no_request_has_is_absent(record: Any):
     assert "connect_ms" not in summarise(CELL, [record(0)], Goals()).distributions
 

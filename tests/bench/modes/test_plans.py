@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from firstaudio.bench.modes.plans import PLANS, workload
 from firstaudio.bench.modes.setup import Setup
 from firstaudio.bench.spec import TargetSpec
+from firstaudio.bench.workload import Goals
+from firstaudio.slo import SCENARIO_TARGETS_MS
 
 SETUP = Setup(TargetSpec("openai", "http://127.0.0.1:8000", "here"), voices=("default", "premium"), levels=(1, 4))
 
@@ -51,6 +55,29 @@ def test_the_repeated_greeting_is_labelled_as_one_that_a_cache_may_answer():
     assert cells["hello_world_repeated"].label == "cached"
     assert cells["short_text_ttfa"].label == "warm"
     assert {"default", "premium"} == {cell.voice for name, cell in cells.items() if name.startswith("voice_variety")}
+
+
+def test_scenarios_are_held_to_targets_of_their_own():
+    own = {cell.name: cell.ttfa_target_ms for cell in workload("full", SETUP).cells}
+    goals = {cell.name: cell.goals(Goals()).ttfa_ms for cell in workload("full", SETUP).cells}
+
+    assert {name: target for name, target in own.items() if target is not None} == SCENARIO_TARGETS_MS
+    assert (goals["short_text_ttfa"], goals["medium_text_ttfa"], goals["long_text_streaming"]) == (400.0, 600.0, 800.0)
+    assert (goals["fast_speech"], goals["voice_variety premium"], goals["c=4"]) == (800.0, 800.0, 800.0)
+
+
+def test_a_target_that_the_user_states_is_for_every_scenario():
+    strict = replace(SETUP, goals=Goals(ttfa_ms=300.0))
+
+    assert {cell.ttfa_target_ms for cell in workload("full", strict).cells} == {None}
+
+
+def test_a_target_of_its_own_is_no_other_work():
+    """So that runs from before there were any can be compared with later ones."""
+    work = workload("full", SETUP)
+    alike = replace(work, cells=tuple(cell.replace(ttfa_target_ms=None) for cell in work.cells))
+
+    assert work.hash == alike.hash
 
 
 def test_the_hash_knows_the_work_and_not_the_place():

@@ -70,3 +70,26 @@ def test_every_cell_of_a_streaming_run_is_shown_even_where_all_are_alike():
 
 def test_other_modes_have_no_target_for_streaming():
     assert "streaming" not in concluded("server", cell(Estimate(30.0))).findings
+
+
+def test_each_scenario_is_shown_with_its_target_and_how_many_met_it():
+    plan = {"ttfa_target_ms": 400.0, "target": {}}
+    totals = {"target_attainment": 88.9}
+    own = cell(Estimate(400.0), name="short_text_ttfa", axes={"scenario": "short_text_ttfa"}, cell=plan)
+    common = cell(Estimate(801.0), name="voice_variety a", axes={"scenario": "voice_variety"})
+    other = cell(Estimate(20.0), name="c=4")
+    session = concluded("full", *(replace(each, totals=totals) for each in (own, common, other)))
+    (shown,) = [block for block in blocks(session) if block.title == "Scenarios against their targets"]
+
+    assert session.findings["scenarios"]["short_text_ttfa"] == {
+        "scenario": "short_text_ttfa",
+        "target_ms": 400.0,
+        "n": 36,
+        "median_ms": 400.0,
+        "attainment_percent": 88.9,
+        "met": True,
+    }
+    assert shown.rows == (
+        ("short_text_ttfa", "400.0 ms", "36", "400.0 ms", "88.9 %", "met"),
+        ("voice_variety a", "800.0 ms", "36", "801.0 ms", "88.9 %", "MISSED"),
+    )

@@ -115,6 +115,17 @@ def test_other_goals_give_another_attainment():
     assert strict.configuration["goals"] == {"ttfa_ms": 500.0, "short_ttfa_ms": 400.0, "buffer_ms": 0.0}
 
 
+def test_a_target_of_a_cell_s_own_stays_until_another_one_is_stated():
+    rows = [row(index, ttfa_ms=100 * (index + 1)) for index in range(10)]
+    session = saved(rows)
+    session.cells[0] = summarise(cell_from_json({**session.cells[0].cell, "ttfa_target_ms": 200.0}), rows, Goals())
+    again = recompute(session, rows, goals_of(session, buffer_ms=50.0))
+    stated = recompute(session, rows, goals_of(session, ttfa_ms=500.0))
+
+    assert [s.cells[0].totals["target_attainment"] for s in (session, again, stated)] == [20.0, 20.0, 50.0]
+    assert [s.cells[0].cell["ttfa_target_ms"] for s in (again, stated)] == [200.0, None]
+
+
 def test_a_cell_that_was_interrupted_gets_a_result_that_says_so():
     rows = [row(0, "c=1"), row(0, "c=2"), row(1, "c=2")]
     session = saved(rows, ["c=1", "c=2", "c=4"])

@@ -35,12 +35,13 @@ def summarise(
     Args:
         cell: What was asked for.
         records: Of the cell, those of the warm-up too: they are left out.
-        goals: What a listener expects.
+        goals: What a listener expects; a target of the cell's own comes before that.
         client: How the harness fared; None: not known, and the checks that need it are not judged.
         server: Resources of the server's process tree.
         quality: Findings over the cell.
         completed: Whether the load ran to its end.
     """
+    goals = cell.goals(goals)
     counted = list(measured(records))
     cancelled = sum(record.phase == "measured" and record.cancelled for record in records)
     failures = Counter(record.outcome for record in counted if not record.ok)

@@ -210,7 +210,7 @@ METRICS: dict[str, Metric] = dict(
             "%",
             "higher",
             formulas.target_attainment,
-            "share with valid audio and TTFA <= `ttfa_ms` of the goals",
+            "share with valid audio and TTFA <= `ttfa_ms` of the goals, or the cell's own target",
         ),
         _cell(
             "short_target_attainment",

@@ -10,7 +10,7 @@ from typing import Any
 from firstaudio.bench.advice import MIN_LEAK_REQUESTS, advise, as_finding
 from firstaudio.bench.figures.fit import fit_ttfa
 from firstaudio.bench.figures.metrics import preroll_curve
-from firstaudio.bench.modes.targets import streaming_targets
+from firstaudio.bench.modes.targets import scenario_targets, streaming_targets
 from firstaudio.bench.record import RequestRecord, measured
 from firstaudio.bench.result import CellResult
 from firstaudio.bench.sessions.session import Session
@@ -34,6 +34,8 @@ def conclude(session: Session, records: Sequence[RequestRecord], goals: Goals) -
         findings["fit"] = fit
     if session.mode in CATEGORISED and (categories := _categories(session)):
         findings["categories"] = categories
+    if scenarios := scenario_targets(session.cells, goals):
+        findings["scenarios"] = scenarios
     if session.cells and session.mode == "streaming":
         findings["streaming"] = streaming_targets(session.cells, goals)
     if session.cells:

@@ -7,7 +7,7 @@ from typing import Any
 
 from firstaudio.bench.result import CellResult, Estimate
 from firstaudio.bench.workload import Goals
-from firstaudio.slo import EFFICIENCY_TARGET, FIRST_CHUNK_TARGET_MS
+from firstaudio.slo import EFFICIENCY_TARGET, FIRST_CHUNK_TARGET_MS, is_met
 
 Judged = dict[str, Any]
 
@@ -34,6 +34,23 @@ def _streamed(cell: CellResult) -> Judged:
         "first_chunk_ms": first.value,
         "first_chunk_rate_percent": cell.totals.get("first_chunk_rate"),
         "first_chunk_met": _below(first, FIRST_CHUNK_TARGET_MS) if is_streamed else None,
+    }
+
+
+def scenario_targets(cells: Sequence[CellResult], goals: Goals) -> Judged:
+    """TTFA of every cell of a scenario beside the target of that scenario, as JSON; `met` is of the median."""
+    return {cell.name: _scenario(cell, goals) for cell in cells if "scenario" in cell.axes}
+
+
+def _scenario(cell: CellResult, goals: Goals) -> Judged:
+    target_ms, median = cell.ttfa_target_ms(goals.ttfa_ms), _median_ttfa(cell)
+    return {
+        "scenario": cell.axes["scenario"],
+        "target_ms": target_ms,
+        "n": cell.ok + cell.failed,
+        "median_ms": median.value,
+        "attainment_percent": cell.totals.get("target_attainment"),
+        "met": False if median.infinite else None if median.value is None else is_met(median.value, target_ms),
     }
 
 

@@ -16,7 +16,7 @@ from firstaudio.bench.report.figures import NOT_AVAILABLE, estimate, number, qua
 from firstaudio.bench.sessions.session import Session
 
 Row = tuple[str, ...]
-ANSWERS = frozenset({"discovery", "truth", "capacity", "ab", "streaming"})
+ANSWERS = frozenset({"discovery", "truth", "capacity", "ab", "scenarios", "streaming"})
 NO_CRITICAL_ISSUE = "Critical Issues: None detected"
 MAX_NAMED = 12
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -301,6 +301,22 @@ def _streaming(finding: Mapping[str, Any], _: Session) -> Block:
     return Block("Streaming against its targets", (sentence,), header, rows)
 
 
+def _scenarios(finding: Mapping[str, Any], _: Session) -> Block:
+    rows = tuple(
+        (
+            name,
+            number(cell["target_ms"], "ms"),
+            str(cell["n"]),
+            number(cell["median_ms"], "ms"),
+            number(cell["attainment_percent"], "%"),
+            _met(cell["met"], cell),
+        )
+        for name, cell in finding.items()
+    )
+    header = ("scenario", "target", "n", "median TTFA", "within the target", "median within it")
+    return Block("Scenarios against their targets", (), header, rows)
+
+
 def _met(met: bool | None, cell: Mapping[str, Any]) -> str:
     """Whether a target was."""
     if met is None:
@@ -433,6 +449,7 @@ _KNOWN: Mapping[str, Callable[[Any, Session], Block]] = {
     "ab": _ab,
     "fit": _fit,
     "categories": _categories,
+    "scenarios": _scenarios,
     "streaming": _streaming,
     "preroll_curve": _preroll_curve,
     "leak": _leak,

@@ -25,7 +25,7 @@ def recompute(session: Session, records: Iterable[RequestRecord], goals: Goals |
     Args:
         session: As loaded.
         records: All of its rows.
-        goals: Other goals than those of the run; None: the same.
+        goals: Other goals than those of the run; None: the same. Another TTFA is for every cell, whatever its own was.
 
     Raises:
         BenchError: A row belongs to no cell of the session.
@@ -38,8 +38,9 @@ def recompute(session: Session, records: Iterable[RequestRecord], goals: Goals |
         raise BenchError(f"rows of cell {min(unknown)!r} are no part of session {session.name!r}: are they its own?")
     results = {result.name: result for result in session.cells}
     wanted = goals or goals_of(session)
+    own = {} if wanted.ttfa_ms == goals_of(session).ttfa_ms else {"ttfa_target_ms": None}
     cells = [
-        _summarised(cell_from_json(cell), rows.get(name, []), wanted, results.get(name))
+        _summarised(cell_from_json({**cell, **own}), rows.get(name, []), wanted, results.get(name))
         for name, cell in known.items()
         if name in results or name in rows
     ]

@@ -45,7 +45,8 @@ class Session:
         targets: By name: the specification without secrets and what the server says of itself.
         cells: Computed results in order of running.
         findings: What a mode found beyond its cells, by kind: "preflight" (the target does not speak), "truth", "fit",
-            "capacity", "ab", "discovery", "leak", "streaming", "recommendations". Each is JSON.
+            "capacity", "ab", "discovery", "leak", "scenarios", "streaming", "recommendations". Each is
+            JSON.
         clips: Audio kept for listening.
         warnings: For people, one sentence each.
         completed: False for a run that was interrupted: what is here is what it had until then.
