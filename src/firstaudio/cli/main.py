@@ -19,6 +19,7 @@ from firstaudio.cli.bench.app import app as bench_app
 from firstaudio.cli.bench.flags import spread
 from firstaudio.cli.doctor import doctor
 from firstaudio.cli.models import models_app
+from firstaudio.cli.options import command_group
 from firstaudio.cli.say import say
 from firstaudio.cli.schedule import schedule_app
 from firstaudio.cli.selftest import selftest
@@ -30,13 +31,7 @@ from firstaudio.errors import FirstaudioError, outside
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
 
-app = typer.Typer(
-    name="firstaudio",
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # its tables cut long flags short, and cost 65 ms at each --help
-)
+app = command_group("firstaudio")
 
 
 def _print_version(wanted: bool) -> None:

@@ -15,7 +15,8 @@ from firstaudio.cli.models_optimize import optimize
 from firstaudio.cli.models_options import ModelFolderOption, ModelUrlOption
 from firstaudio.cli.models_quantize import quantize
 from firstaudio.cli.models_shape import build_shape
-from firstaudio.cli.options import ConfigOption, JsonOption, load_with, talk
+from firstaudio.cli.options import ConfigOption, JsonOption, command_group, load_with, talk
+from firstaudio.cli.table import print_rows
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -28,13 +29,10 @@ EXIT_DAMAGED, EXIT_USAGE = 1, 2
 PLAIN_STEPS = 10  # lines that a file's progress takes where there is no terminal
 _COLUMNS = ("model", "file", "variant", "megabytes", "state", "source")
 
-models_app = typer.Typer(
-    name="models",
-    help="Model files of the kokoro engine: list, pull, verify, remove, measure (optimize), make int8 variants "
-    "(quantize), build one of random weights.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+models_app = command_group(
+    "models",
+    "Model files of the kokoro engine: list, pull, verify, remove, measure (optimize), make int8 variants (quantize), "
+    "build one of random weights.",
 )
 models_app.command("build-shape")(build_shape)
 models_app.command("optimize")(optimize)
@@ -56,11 +54,7 @@ def list_(config: ConfigOption = None, model_folder: ModelFolderOption = None, j
         print(json.dumps({"folder": str(folder), "models": [_model_json(model) for model in models]}, indent=2))
         return
     rows = [*(row for model in models for row in _rows(model)), *_not_pulled(models)]
-    if sys.stdout.isatty():
-        _print_table(rows)
-    else:
-        for row in (_COLUMNS, *rows):
-            print(*row, sep="\t")
+    print_rows(_COLUMNS, rows)
     talk(f"models lie in {folder}")
 
 
@@ -188,17 +182,6 @@ def _not_pulled(models: list[InstalledModel]) -> Iterator[tuple[str, ...]]:
 
 def _megabytes(num_bytes: int) -> str:
     return f"{num_bytes / 1e6:.1f}"
-
-
-def _print_table(rows: list[tuple[str, ...]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*_COLUMNS, box=None)
-    for row in rows:
-        table.add_row(*map(Text, row))  # a path is no markup
-    Console().print(table)
 
 
 @contextmanager

@@ -31,6 +31,18 @@ TokenOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 
+def command_group(name: str, help_: str | None = None) -> typer.Typer:
+    """Commands below one name, which alone tells what they are."""
+    return typer.Typer(
+        name=name,
+        help=help_,
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # its tables cut long flags short, and cost 65 ms at each --help
+    )
+
+
 def load_with(
     config: Path | None,
     *,

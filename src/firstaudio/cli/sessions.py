@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstaudio.cli.options import JsonOption, talk
+from firstaudio.cli.options import JsonOption, command_group, talk
+from firstaudio.cli.table import print_rows
 
 if TYPE_CHECKING:
     from firstaudio.bench.compare import Comparison
@@ -52,13 +53,7 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of a ses
 OutputDirOption = Annotated[Path, typer.Option("--output-dir", metavar="DIR", help="Where sessions are kept.")]
 OUTPUT_DIR = Path("benchmark_sessions")
 
-sessions_app = typer.Typer(
-    name="sessions",
-    help="Saved benchmarks: list, show, compare, export, clean, recompute.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+sessions_app = command_group("sessions", "Saved benchmarks: list, show, compare, export, clean, recompute.")
 
 
 @sessions_app.command("list")
@@ -72,11 +67,8 @@ def list_(output_dir: OutputDirOption = OUTPUT_DIR, json_: JsonOption = False) -
     entries = list_sessions(output_dir)
     if json_:
         print(json.dumps([_entry_json(entry) for entry in entries], indent=2))
-    elif sys.stdout.isatty():
-        _print_table([_entry_row(entry) for entry in entries])
-    elif entries:
-        for row in (_COLUMNS, *map(_entry_row, entries)):
-            print(*row, sep="\t")
+    else:
+        print_rows(_COLUMNS, [_entry_row(entry) for entry in entries])
     for entry in entries:
         if entry.problem:
             talk(entry.problem)
@@ -313,16 +305,6 @@ def _entry_row(entry: SessionEntry) -> tuple[str, ...]:
     completed = "yes" if entry.completed else "no"
     numbers = (str(entry.num_cells), str(entry.num_requests))
     return (entry.name, entry.mode, entry.created, *numbers, entry.verdict, completed)
-
-
-def _print_table(rows: list[tuple[str, ...]]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*_COLUMNS, box=None)
-    for row in rows:
-        table.add_row(*map(Text, row))  # a name is no markup
-    _console().print(table)
 
 
 def _console() -> Any:

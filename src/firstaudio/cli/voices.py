@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +16,7 @@ from firstaudio.cli.options import (
     load_with,
     talk,
 )
+from firstaudio.cli.table import print_rows
 
 if TYPE_CHECKING:
     from firstaudio.engines.base import Voice
@@ -44,13 +44,10 @@ def voices(
     rows = [_row(name, voice) for name, voice in listed]
     if json_:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
-    elif sys.stdout.isatty():
-        _print_table(rows)
     else:
-        for row in rows:
-            print(*(row[column] or "" for column in _COLUMNS), sep="\t")
+        print_rows(_COLUMNS, [[row[column] or "" for column in _COLUMNS] for row in rows], names_columns=False)
     if not rows:
-        print(f"firstaudio: no voice speaks {lang!r}; `firstaudio voices` lists all", file=sys.stderr)
+        talk(f"no voice speaks {lang!r}; `firstaudio voices` lists all")
 
 
 def speaks(voice: Voice, language: str | None) -> bool:
@@ -70,13 +67,3 @@ def _row(engine: str, voice: Voice) -> dict[str, Any]:
         "engine": engine,
         "alias_of": voice.alias_of,
     }
-
-
-def _print_table(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*(column.replace("_", " ") for column in _COLUMNS), box=None)
-    for row in rows:
-        table.add_row(*(row[column] or "" for column in _COLUMNS))
-    Console().print(table)

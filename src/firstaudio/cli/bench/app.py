@@ -10,14 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from firstaudio.cli.bench.flags import GOALS, LOAD, SERVER, SESSION, TEXT, VARIETY, command
+from firstaudio.cli.options import command_group
 from firstaudio.errors import MissingExtraError
 
-app = typer.Typer(
-    name="bench",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+app = command_group("bench")
 
 MEASURED = (*TEXT, *LOAD, *GOALS, *SESSION)
 TTFA_TEXTS = tuple(name for name in TEXT if name != "text_class")
