@@ -229,6 +229,14 @@ def test_run_during_which_others_were_served_says_so(run: Any, state: Path, fake
     assert (result.exit_code, "contended\tby 7 streams of others\n" in result.stdout.decode()) == (0, True)
 
 
+def test_run_of_more_than_one_engine_says_so_and_what_has_changed(run: Any, state: Path, fake: Fake):
+    fake.card |= {"mixed": ["more than one engine spoke"], "changes": ["cache.max_mb 64.0 -> 0.0"]}
+    told = run("schedule", "run", "--url", fake.url).stdout.decode()
+
+    assert "mixed\tmore than one engine spoke\n" in told
+    assert "changed\tcache.max_mb 64.0 -> 0.0\n" in told
+
+
 def test_run_that_failed_is_exit_code_1(run: Any, state: Path, fake: Fake):
     fake.card |= {"status": "failed", "error": "no request succeeded", "summary": None, "trends": []}
     result = run("schedule", "run", "--url", fake.url)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstaudio.cli.options import ConfigOption, JsonOption, TokenOption, command_group, talk
-from firstaudio.cli.table import print_rows
+from firstaudio.cli.options import ConfigOption, JsonOption, TokenOption, talk
 from firstaudio.config import Config, load
 
 if TYPE_CHECKING:
@@ -29,7 +29,13 @@ TypeOption = Annotated[
     str | None, typer.Option("--type", metavar="|".join(TYPES), help="Which benchmark; default: schedule.benchmark.")
 ]
 
-schedule_app = command_group("schedule", "Benchmarks that repeat: list, run, history.")
+schedule_app = typer.Typer(
+    name="schedule",
+    help="Benchmarks that repeat: list, run, history.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
 
 
 @schedule_app.command("list")
@@ -109,7 +115,7 @@ def history(config: ConfigOption = None, json_: JsonOption = False) -> None:
     if json_:
         print(json.dumps([_record_json(record) for record in records], indent=2))
     else:
-        print_rows(_COLUMNS, [_row(record) for record in records])
+        _print_table(records)
     for problem in found.unreadable:
         talk(problem)
     if not records:
@@ -157,6 +163,21 @@ def _record_json(record: RunRecord) -> dict[str, Any]:
     return {**as_json(record), "contended": record.contended, "suspect": record.is_suspect}
 
 
+def _print_table(records: Sequence[RunRecord]) -> None:
+    if not sys.stdout.isatty():
+        for row in (_COLUMNS, *map(_row, records)) if records else ():
+            print(*row, sep="\t")
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*_COLUMNS, box=None)
+    for record in records:
+        table.add_row(*map(Text, _row(record)))
+    Console().print(table)
+
+
 def _row(record: RunRecord) -> tuple[str, ...]:
     summary, verdicts = record.summary, {trend.verdict for trend in record.trends}
     trend = next((verdict for verdict in ("suspect", "not judged", "too few", "ok") if verdict in verdicts), "-")
@@ -164,7 +185,9 @@ def _row(record: RunRecord) -> tuple[str, ...]:
         record.id,
         record.request.benchmark_type,
         record.trigger,
-        record.status + (f", contended by {record.num_other_streams}" if record.contended else ""),
+        record.status
+        + (f", contended by {record.num_other_streams}" if record.contended else "")
+        + (", mixed" if record.mixed else ""),
         _verdict(summary) if summary else "-",
         f"{summary.num_ok}/{summary.num_requests}" if summary else "-",
         _number(summary.ttfa_ms if summary else None, ".1f"),
@@ -178,6 +201,8 @@ def _print_card(card: Mapping[str, Any]) -> None:
     print(f"{card['id']}\t{card['benchmark_type']}\t{card['status']}")
     if card["contended"]:
         print(f"contended\tby {card['num_other_streams']} streams of others")
+    for sentence in card.get("mixed", []):
+        print(f"mixed\t{sentence}")
     if summary:
         print(f"verdict\t{summary['verdict']}")
         if summary.get("num_warnings"):
@@ -186,6 +211,8 @@ def _print_card(card: Mapping[str, Any]) -> None:
         print(f"TTFA, ms\t{_number(summary['ttfa_ms'], '.1f')}\nRTF\t{_number(summary['rtf'], '.4f')}")
     for trend in card["trends"]:
         print(f"{trend['verdict']}\t{trend['sentence']}")
+    for change in card.get("changes", []):
+        print(f"changed\t{change}")
 
 
 def _verdict(summary: RunSummary) -> str:

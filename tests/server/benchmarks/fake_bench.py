@@ -79,7 +79,7 @@ def main() -> None:
         Path(sys.argv[2]).write_text(json.dumps([sys.argv[3:], os.environ.get("FIRSTAUDIO_BENCH_TOKEN")]))
         if "--text-file" in sys.argv:
             Path(sys.argv[2]).with_suffix(".text").write_bytes(Path(value("--text-file")).read_bytes())
-    if mode in ("works", "arguments", "waits", "noisy", "crowded"):
+    if mode in ("works", "arguments", "waits", "noisy", "crowded", "until"):
         progress(0.0)
         speak()
         for _ in range(3 if mode == "crowded" else 0):
@@ -87,6 +87,8 @@ def main() -> None:
         progress(0.5)
     if mode == "waits":
         sys.stdin.read()  # until whoever started it is gone, or a signal comes
+    while mode == "until" and not Path(sys.argv[2]).exists():
+        time.sleep(0.01)
     if mode == "dies":
         print("firstaudio: nothing to measure", file=sys.stderr)
         sys.exit(1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from firstaudio.server.benchmarks.remarks import Remark, remarks, with_remarks
 from firstaudio.telemetry.runs.records import RunRecord, RunRequest, Trend
 
@@ -18,6 +20,15 @@ def test_a_trend_that_is_suspect_warns():
         f"Trend, suspect: {SUSPECT.sentence}",
         "Trend, ok: ttfa_ms 50",
     ]
+
+
+def test_what_a_run_mixes_warns_and_what_changed_is_told():
+    run = replace(RUN, num_other_streams=0, mixed=("two engines spoke",), changes=("decode whole -> windowed",))
+
+    assert remarks(run)[1:] == (
+        Remark("Mixed: two engines spoke. Its figures are in no trend.", warns=True),
+        Remark("Changed since the last run: decode whole -> windowed"),
+    )
 
 
 def test_where_nobody_looked_it_is_not_known_who_else_was_served():

@@ -24,7 +24,9 @@ class Remark:
 
 def remarks(record: RunRecord) -> tuple[Remark, ...]:
     """Those of a run, in the order in which they stand under the title of its report."""
-    return (_contention(record), *_trends(record))
+    mixed = (Remark(f"Mixed: {one}. Its figures are in no trend.", warns=True) for one in record.mixed)
+    changes = (Remark(f"Changed since the last run: {one}") for one in record.changes)
+    return (_contention(record), *mixed, *_trends(record), *changes)
 
 
 def with_remarks(report: str, form: str, said: Sequence[Remark]) -> str:

@@ -12,10 +12,12 @@ from typing import Any
 from firstaudio.config import Config
 from firstaudio.errors import ConfigError, ConflictError, NotFoundError, NotReadyError
 from firstaudio.server.benchmarks.command import PROGRAM
+from firstaudio.server.benchmarks.conditions import conditions
 from firstaudio.server.benchmarks.execution import DEADLINE_S, Execution, Place, Unsaved
 from firstaudio.server.benchmarks.program import GRACE_S
 from firstaudio.server.benchmarks.remarks import remarks, with_remarks
 from firstaudio.server.benchmarks.witness import Witness
+from firstaudio.synthesis.roster import EngineStatus
 from firstaudio.synthesis.synthesizer import Synthesizer
 from firstaudio.telemetry.runs.book import RunBook, Runs
 from firstaudio.telemetry.runs.records import BenchmarkType, RunRecord, RunRequest, Trigger
@@ -108,7 +110,11 @@ class Benchmarks:
         async with self._beginning:
             if self._is_closing:
                 raise ConflictError("the server is being shut down; start the benchmark when it is back")
-            self._require_default_engine()
+            if self.waits_for_engine:
+                raise NotReadyError(
+                    f"the default engine is still starting ({self._default.message}), and a benchmark would measure "
+                    "another one and then it; try again when GET /health says that it is ready"
+                )
             if self._current is not None:
                 name = self._current.record.id
                 raise ConflictError(f"the benchmark {name} is running; wait for it or POST /benchmarks/cancel")
@@ -160,6 +166,11 @@ class Benchmarks:
     def current(self) -> Execution | None:
         """The run of this process that goes on."""
         return self._current
+
+    @property
+    def waits_for_engine(self) -> bool:
+        """Whether the default engine starts: it would take over in the middle of a run; one that failed never will."""
+        return self._default.state == "starting"
 
     async def runs(self) -> Runs:
         """All runs that are kept, newest first."""
@@ -217,15 +228,6 @@ class Benchmarks:
                 return max(1.0, round(run.ended_at - run.started_at))
         return ESTIMATES_S[kind]
 
-    def _require_default_engine(self) -> None:
-        """One that starts would take over in the middle of the run; one that has failed never will."""
-        default = self._synthesizer.engine_statuses()[0]
-        if default.state == "starting":
-            raise NotReadyError(
-                f"the default engine {default.name} is still starting ({default.message}), and a benchmark would "
-                "measure another one and then it; try again when GET /health says that it is ready"
-            )
-
     async def _all(self) -> list[RunRecord]:
         """Newest first, also the one of which nothing was kept."""
         runs = {run.id: run for run in (await self.runs()).records}
@@ -263,19 +265,23 @@ class Benchmarks:
         logger.info("benchmark id=%s status=%s error=%s", record.id, record.status, record.error or "-")
         return record
 
+    @property
+    def _default(self) -> EngineStatus:
+        return self._synthesizer.engine_statuses()[0]
+
     def _place(self, url: str | None) -> Place:
-        infos = self._synthesizer.infos()
         keys = self._config.server.api_keys
         return Place(
             url=url or self.url,
             token=keys[0] if keys else None,
             server_pid=os.getpid(),
             voices=self._voices(),
-            engine=infos[0].name if infos else None,
+            engine=next(iter(self._synthesizer.statistics()), None),
             keep=self._config.schedule.keep,
             program=self.program,
             deadline_s=self.deadline_s,
             grace_s=self.grace_s,
+            conditions=lambda: conditions(self._config, self._synthesizer.streaming),
         )
 
     def _voices(self) -> tuple[str, ...]:
@@ -300,6 +306,8 @@ def told(record: RunRecord) -> dict[str, Any]:
         "started_at": record.started_at,
         "ended_at": record.ended_at,
         "contended": record.contended,
+        "engine": record.engine,
+        "mixed": list(record.mixed),
         "verdict": summary and summary.verdict,
         "num_warnings": summary and summary.num_warnings,
         "first_warning": summary and summary.first_warning,

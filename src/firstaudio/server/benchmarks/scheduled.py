@@ -12,7 +12,7 @@ from typing import Any
 
 from firstaudio.config import ScheduleConfig
 from firstaudio.config.every import parse_every
-from firstaudio.errors import ConflictError, FirstaudioError, NotReadyError
+from firstaudio.errors import ConflictError, FirstaudioError
 from firstaudio.server.benchmarks.runner import Benchmarks, told
 from firstaudio.telemetry.alerts.webhook import Webhook
 from firstaudio.telemetry.runs.memory import ScheduleMemory, read_memory, write_memory
@@ -92,6 +92,7 @@ class ScheduledRuns:
         while True:
             try:
                 await self._wait_until_due(every)
+                await self._wait_for_engine()
                 await self._wait_for_silence()
                 await self._run_one()
             except Exception:  # the boundary of this task: one failure must not end the schedule
@@ -112,6 +113,15 @@ class ScheduledRuns:
                 return
             await self._sleep(min(missing_s, LOOK_S))
 
+    async def _wait_for_engine(self) -> None:
+        """A default engine that comes late is warmed then, which a run would disturb and be disturbed by."""
+        if not self._benchmarks.waits_for_engine:
+            return
+        self._doing = "waiting for the default engine to start"
+        while self._benchmarks.waits_for_engine:
+            await self._sleep(POLL_S)
+        await self._sleep(IDLE_S)
+
     async def _wait_for_silence(self) -> None:
         self._doing = "waiting until nobody listens"
         while self._config.only_idle and self._benchmarks.witness.idle_s < IDLE_S:
@@ -126,10 +136,6 @@ class ScheduledRuns:
         except ConflictError:  # somebody's own run goes first
             self._doing = "waiting for another benchmark to end"
             await self._sleep(LOOK_S)
-            return
-        except NotReadyError:
-            self._doing = "waiting for the default engine to start"
-            await self._sleep(POLL_S)
             return
         except FirstaudioError as error:
             logger.warning("the scheduled benchmark could not begin: %s", error.message)

@@ -11,6 +11,8 @@ from firstaudio.server.benchmarks.ways import Tally
 from firstaudio.synthesis.synthesizer import Synthesizer
 from firstaudio.trace import Trace
 
+BUSY = ("client", "warmup")  # the tuner's own texts go on for as long as nobody listens
+
 
 @dataclass(slots=True)
 class Watch:
@@ -40,7 +42,7 @@ class Witness:
     def __init__(self, synthesizer: Synthesizer, clock: Clock = now_ns) -> None:
         self._synthesizer, self._clock = synthesizer, clock
         self._watches: list[Watch] = []
-        self._last_client_ns = clock()
+        self._last_busy_ns = clock()
         synthesizer.add_listener(self._heard)
 
     @contextmanager
@@ -56,14 +58,14 @@ class Witness:
 
     @property
     def idle_s(self) -> float:
-        """For how long no client has been listening, in seconds; since the start where none ever was."""
-        if any(stream.origin == "client" for stream in self._synthesizer.snapshot()):
+        """For how long no client has listened and no warm-up spoken, in seconds; since the start if neither did."""
+        if any(stream.origin in BUSY for stream in self._synthesizer.snapshot()):
             return 0.0
-        return (self._clock() - self._last_client_ns) / NS_PER_S
+        return (self._clock() - self._last_busy_ns) / NS_PER_S
 
     def _heard(self, trace: Trace) -> None:
-        if trace.origin == "client":
-            self._last_client_ns = self._clock()
+        if trace.origin in BUSY:
+            self._last_busy_ns = self._clock()
         for watch in self._watches:
             if trace.run == watch.run:
                 watch.num_own += 1

@@ -33,6 +33,7 @@ from firstaudio.server.schemas.benchmarks import (
     RunStarted,
     RunSummaryEntry,
     RunTrendEntry,
+    WaysEntry,
 )
 from firstaudio.server.service import Service, service_of
 from firstaudio.slo import SHORT_CHARS, SHORT_TTFA_TARGET_MS, category, is_met
@@ -337,6 +338,9 @@ def _card(record: RunRecord) -> RunCard:
         contended=record.contended,
         num_other_streams=record.num_other_streams,
         engine=record.engine,
+        ways=None if record.ways is None else WaysEntry.model_validate(record.ways, from_attributes=True),
+        mixed=list(record.mixed),
+        settings=dict(record.settings),
         request=BenchmarkRequest.model_validate(record.request, from_attributes=True),
         summary=None if record.summary is None else _summary(record.summary),
         trends=_trends(record),

@@ -133,6 +133,14 @@ class RunTrendEntry(BaseModel):
     sentence: str
 
 
+class WaysEntry(BaseModel):
+    """How the answers of a run were made: numbers of answers, by name."""
+
+    engines: dict[str, int]
+    decodes: dict[str, int] = Field(description="Empty where the engine has no windows; cached answers have none.")
+    runtimes: dict[str, int] = Field(description="Empty where the engine tells nothing.")
+
+
 class RunCard(BaseModel):
     """One run."""
 
@@ -148,11 +156,17 @@ class RunCard(BaseModel):
     stderr: str = Field(description="The end of what the program said.")
     contended: bool | None = Field(description="Whether others were served meanwhile; null where nobody looked.")
     num_other_streams: int | None
-    engine: str | None
+    engine: str | None = Field(description="Who spoke, joined by commas where it was more than one.")
+    ways: WaysEntry | None = Field(description="Null where nobody looked.")
+    mixed: list[str] = Field(description="Why its figures are of more than one thing, and so in no trend.")
+    settings: dict[str, str] = Field(description="Those that its figures hang on, as they stood at its beginning.")
     request: BenchmarkRequest
     summary: RunSummaryEntry | None
     trends: list[RunTrendEntry]
-    changes: list[str] = Field(description="Versions that differ from the last comparable run.")
+    changes: list[str] = Field(
+        description="What differs from the last comparable run, without one from the last of the kind: versions, "
+        "settings, and engine, decode, runtime or workload."
+    )
 
 
 class RunList(BaseModel):
