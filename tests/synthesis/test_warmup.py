@@ -324,6 +324,18 @@ async def test_phrases_are_spoken_into_the_cache_and_answered_from_it(warmed, tm
     assert one.warm_up.statistics().num_spoken_phrases == 2
 
 
+@pytest.mark.parametrize(
+    ("phrase", "named"), [("\N{GRINNING FACE}", "'\N{GRINNING FACE}'"), ("*" * 80, f"'{'*' * 40}...'")]
+)
+async def test_a_phrase_that_cannot_be_spoken_is_named(warmed, tmp_path, phrase, named):
+    file = tmp_path / "phrases.txt"
+    file.write_text(f"Please hold the line.\n{phrase}\nGood morning.\n", encoding="utf-8")
+    one = await warmed(config(phrases=str(file))).start()
+    found = await one.round()
+    assert (found.num_phrases, found.num_spoken_phrases, found.num_failed) == (3, 2, 1)
+    assert found.problem.startswith(f"phrase {named} of cache.phrases: ")
+
+
 async def test_phrases_that_do_not_fit_are_counted_and_push_nothing_out_for_ever(warmed, tmp_path):
     file = tmp_path / "phrases.txt"
     file.write_text("\n".join(f"Phrase number {number}." for number in range(50)), encoding="utf-8")

@@ -38,6 +38,7 @@ NOISE_SHARE, NOISE_MS = 0.1, 0.2
 REFRESH_S = 3600.0
 PAUSE_S = 1.0  # without any listener, before the warm-up speaks again
 MAX_PHRASES_BYTES = 1_000_000
+SHOWN_CHARS = 40  # of a phrase that failed
 
 
 class Asked(NamedTuple):
@@ -244,8 +245,8 @@ class WarmUp:
                 left = len(self._phrases) - self._num_spoken
                 self._problem = f"{left} of cache.phrases do not fit into cache.max_mb; raise it, or shorten the file"
                 return
-            utterance = Utterance(phrase)
-            is_there = self._synthesizer.has_cached(utterance) or await self._answer(utterance) is not None
+            utterance, whose = Utterance(phrase), f"phrase {_beginning(phrase)} of cache.phrases"
+            is_there = self._synthesizer.has_cached(utterance) or await self._answer(utterance, whose) is not None
             self._num_spoken += is_there
 
     # Answers.
@@ -274,7 +275,7 @@ class WarmUp:
             self._end_later(asking)
         return asking.result()
 
-    async def _answer(self, utterance: Utterance) -> float | None:
+    async def _answer(self, utterance: Utterance, whose: str = "") -> float | None:
         """Speak to nobody; ms to the first encoded audio; None where it failed, which is noted."""
         while True:
             if self._task is not None:
@@ -282,7 +283,7 @@ class WarmUp:
             try:
                 cost_ms = await self._speak(utterance)
             except FirstaudioError as error:
-                self._note_failure(utterance, error)
+                self._note_failure(whose or f"voice {utterance.voice!r}", error)
                 return None
             if cost_ms is not None:
                 return cost_ms
@@ -319,9 +320,9 @@ class WarmUp:
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
-    def _note_failure(self, utterance: Utterance, error: FirstaudioError) -> None:
+    def _note_failure(self, whose: str, error: FirstaudioError) -> None:
         self._num_failed += 1
-        self._problem = f"voice {utterance.voice or self._config.engine.default_voice!r}: {error.message}"
+        self._problem = f"{whose}: {error.message}"
         logger.info("warming up: %s", self._problem)
 
     def _default_voice(self, engine: str) -> str:
@@ -329,6 +330,11 @@ class WarmUp:
         voice = self._config.engine.default_voice
         known = {each.id for name, each in self._synthesizer.voices() if name == engine}
         return voice if voice in known else STAND_IN_VOICE
+
+
+def _beginning(phrase: str) -> str:
+    """Enough of a phrase to find it in its file."""
+    return repr(phrase if len(phrase) <= SHOWN_CHARS else f"{phrase[:SHOWN_CHARS]}...")
 
 
 def _warmth(costs_ms: Sequence[float]) -> Warmth | None:
