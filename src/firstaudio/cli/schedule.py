@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstaudio.cli.options import ConfigOption, JsonOption, TokenOption, talk
+from firstaudio.cli.options import ConfigOption, JsonOption, TokenOption, command_group, talk
+from firstaudio.cli.table import print_rows
 from firstaudio.config import Config, load
 
 if TYPE_CHECKING:
@@ -29,13 +29,7 @@ TypeOption = Annotated[
     str | None, typer.Option("--type", metavar="|".join(TYPES), help="Which benchmark; default: schedule.benchmark.")
 ]
 
-schedule_app = typer.Typer(
-    name="schedule",
-    help="Benchmarks that repeat: list, run, history.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+schedule_app = command_group("schedule", "Benchmarks that repeat: list, run, history.")
 
 
 @schedule_app.command("list")
@@ -115,7 +109,7 @@ def history(config: ConfigOption = None, json_: JsonOption = False) -> None:
     if json_:
         print(json.dumps([_record_json(record) for record in records], indent=2))
     else:
-        _print_table(records)
+        print_rows(_COLUMNS, [_row(record) for record in records])
     for problem in found.unreadable:
         talk(problem)
     if not records:
@@ -161,21 +155,6 @@ def _record_json(record: RunRecord) -> dict[str, Any]:
     from firstaudio.telemetry.runs.book import as_json
 
     return {**as_json(record), "contended": record.contended, "suspect": record.is_suspect}
-
-
-def _print_table(records: Sequence[RunRecord]) -> None:
-    if not sys.stdout.isatty():
-        for row in (_COLUMNS, *map(_row, records)) if records else ():
-            print(*row, sep="\t")
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*_COLUMNS, box=None)
-    for record in records:
-        table.add_row(*map(Text, _row(record)))
-    Console().print(table)
 
 
 def _row(record: RunRecord) -> tuple[str, ...]:
