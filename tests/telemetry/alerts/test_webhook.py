@@ -218,12 +218,11 @@ def test_after_the_end_nothing_is_taken(hooks):
 
 
 def test_nobody_there_is_a_failure(hooks):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    hook = hooks(f"http://127.0.0.1:{port}/", delays_s=())
-    hook.send({})
-    hook.close(grace_s=PATIENCE_S)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets it, and connecting is refused
+        hook = hooks(f"http://127.0.0.1:{taken.getsockname()[1]}/", delays_s=())
+        hook.send({})
+        hook.close(grace_s=PATIENCE_S)
     assert hook.statistics().num_failed == 1
     assert "refused" in hook.statistics().problem
 
