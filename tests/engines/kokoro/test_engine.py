@@ -445,6 +445,12 @@ def on_device(windowed: KokoroEngine, device: Device) -> Iterator[KokoroEngine]:
     close()
 
 
+def stand_by_of(engine: KokoroEngine) -> Any:
+    """The session of windows that takes over from the device."""
+    [window] = [each for each in engine._keeper.peek().model._loaded if each.name == "window"]
+    return window._router._board.sessions[1]
+
+
 @pytest.mark.parametrize("fault", ["raise", "nan", "constant"])
 @pytest.mark.parametrize("step", [0, 2])
 async def test_a_session_that_fails_in_mid_stream_is_retired_and_no_audio_is_lost(
@@ -461,23 +467,24 @@ async def test_a_session_that_fails_in_mid_stream_is_retired_and_no_audio_is_los
     assert set(runtimes[step:]) == {"onnxruntime-cpu"}
     np.testing.assert_allclose(joined(chunks), joined(speak(windowed, SENTENCE)), atol=1e-6)
     check_marks(chunks, SENTENCE)
-    fast, stand_by = on_device.status()["sessions"]
+    fast, stand_by = (each for each in on_device.status()["sessions"] if each["piece"] == "window")
     assert (fast["name"], fast["num_failures"], stand_by["retired"]) == ("fake-gpu", 1, None)
     assert fast["retired"]["reason"] == fast["last_failure"] != ""
+    assert on_device.status()["runtimes"] == ["onnxruntime-cpu"]
 
 
 async def test_where_no_session_is_left_the_error_says_what_each_of_them_said(
     on_device: KokoroEngine, device: Device, monkeypatch: pytest.MonkeyPatch
 ):
-    router = on_device._keeper.peek().model._router
-    stand_by = router._board.sessions[1]
+    stand_by = stand_by_of(on_device)
     broken = device._faulty(stand_by.session, {0: "nan"})
     monkeypatch.setattr(stand_by, "session", broken)
     device.fails("raise", after=1)
     steps = on_device.steps(on_device.prepare(request(on_device, SENTENCE)))
     assert next(steps).num_samples
     with pytest.raises(
-        EngineError, match="no session could run the step: fake-gpu: it fell over; onnxruntime-cpu: its output was not"
+        EngineError,
+        match="no session could run a step of the window: fake-gpu: it fell over; onnxruntime-cpu: its output was not",
     ) as caught:
         list(steps)
     assert caught.value.retryable
@@ -488,7 +495,7 @@ async def test_where_no_session_is_left_the_error_says_what_each_of_them_said(
 async def test_a_stream_whose_first_step_fails_everywhere_is_begun_again_and_is_whole(
     on_device: KokoroEngine, device: Device, windowed: KokoroEngine, monkeypatch: pytest.MonkeyPatch
 ):
-    stand_by = on_device._keeper.peek().model._router._board.sessions[1]
+    stand_by = stand_by_of(on_device)
     monkeypatch.setattr(stand_by, "session", device._faulty(stand_by.session, {0: "raise"}))
     door = Synthesizer(on_device._config, {"kokoro": shared(on_device, monkeypatch)})
     await door.start()

@@ -86,6 +86,11 @@ def folder_of(files: ModelFiles) -> Path:
     return next(path for path in files.pieces.iterdir() if path.name != ".locks")
 
 
+def windows_of(model: Any) -> list[Any]:
+    """What the sessions of windows have done."""
+    return [each for each in model.statistics() if each["piece"] == "window"]
+
+
 def of_bytes(files: ModelFiles, content: bytes) -> ModelFiles:
     path = files.cache / "given.onnx"
     path.write_bytes(content)
@@ -151,6 +156,7 @@ def test_the_cpu_stands_by_for_a_device_that_fails_in_mid_stream(
     warm_up = 2 * len(loading.LENGTHS)
     gpu = OtherRuntime("fake-gpu", lambda session: tools.Faulty(session, {warm_up + 1: "nan"}))
     monkeypatch.setattr(loading, "resolve", lambda *_given, **_more: [gpu])
+    verdict().save(folder_of(files))
     loaded = load_model(config(runtimes=("fake-gpu",)), files)
     assert loaded.choices.runtimes == ("fake-gpu", CPU)
     assert isinstance(loaded.model, CutModel)
@@ -159,10 +165,155 @@ def test_the_cpu_stands_by_for_a_device_that_fails_in_mid_stream(
     assert [part.runtime for part in parts[:3]] == ["fake-gpu", CPU, CPU]
     [whole] = loaded.model.parts(*given, windowed=False)
     assert tools.snr_db(whole.pcm, np.concatenate([part.pcm for part in parts])) > 90
-    device, stand_by = loaded.model.statistics()
+    device, stand_by = windows_of(loaded.model)
     assert (device["num_runs"], device["num_failures"], stand_by["num_runs"]) == (1, 1, len(parts) - 1)
     assert device["retired"] is not None
     assert stand_by["retired"] is None
+
+
+# What runs, and what is said of it.
+
+
+def test_what_decodes_whole_is_counted_and_told_first_and_windows_are_neither_measured_nor_loaded(
+    files: ModelFiles, given: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+):
+    """As it is after a model was pulled and nobody has optimized it."""
+    other = OtherRuntime("other-cpu", unwanted)
+    monkeypatch.setattr(loading, "resolve", lambda *_given, **_more: [OrtRuntime("cpu", num_threads=1), other])
+    loaded = load_model(config(runtimes=("auto",)), files)
+    [part] = loaded.model.parts(*given, windowed=False)
+    choices = loaded.choices
+    assert (part.runtime, choices.runtimes, choices.decode) == (CPU, (CPU,), "whole")
+    assert choices.runtime_reasons == {
+        CPU: f"{CPU}: used for everything, because decode is whole: {NEVER_OPTIMIZED}",
+        "other-cpu": f"other-cpu: not used: it is for windows, and decode is whole: {NEVER_OPTIMIZED}",
+    }
+    ran = {(each["piece"], each["name"]) for each in loaded.model.statistics() if each["num_runs"]}
+    assert ran == {(piece, CPU) for piece in ("front", "source", "generator", "tail")}
+    assert not any(each["is_loaded"] for each in windows_of(loaded.model))
+    assert choices.ignored_settings == ""
+
+
+def unwanted(_session: Any) -> Any:
+    raise AssertionError("loaded, and nobody has asked for windows")
+
+
+def test_windows_that_a_request_asks_for_are_loaded_then(
+    files: ModelFiles, kokoro: Any, given: tuple[Any, ...], tools: SimpleNamespace
+):
+    loaded = load_model(config(runtimes=("auto",), decode="whole"), files)
+    assert isinstance(loaded.model, CutModel)
+    loaded.model.voices.put(tools.VOICE, kokoro.statistics(kokoro.features(60)))
+    parts = list(loaded.model.parts(*given, windowed=True))
+    first, stand_by = windows_of(loaded.model)
+    assert {(part.runtime, part.decode) for part in parts} == {(CPU, "windowed")}
+    assert (first["is_loaded"], first["num_runs"], stand_by["is_loaded"]) == (True, len(parts), False)
+
+
+@pytest.mark.parametrize(
+    ("kokoro_settings", "said"),
+    [
+        ({"runtimes": ("fake-gpu",)}, "kokoro.runtimes = fake-gpu has no effect but on windows: onnxruntime-cpu runs"),
+        ({"runtimes": ("auto",), "precision": "bf16"}, "kokoro.precision = bf16 has no effect but on windows"),
+    ],
+)
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_settings_that_decoding_whole_leaves_without_effect_are_named(
+    files: ModelFiles,
+    tools: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    kokoro_settings: dict[str, Any],
+    said: str,
+    is_cut: bool,
+):
+    monkeypatch.setattr(loading, "resolve", lambda *_given, **_more: [OtherRuntime("fake-gpu", unwanted)])
+    given = files if is_cut else of_bytes(files, uncuttable(tools))
+    choices = load_model(config(**kokoro_settings), given).choices
+    assert choices.ignored_settings.startswith(said)
+    assert choices.ignored_settings in caplog.text
+    assert choices.runtimes == (CPU,)
+    assert choices.runtime_reasons["fake-gpu"].startswith("fake-gpu: not used: it is for windows, and ")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"runtimes": ("nonsense",)}, "'nonsense', which nobody knows"),
+        ({"runtimes": (CPU,), "precision": "bf16"}, "onnxruntime-cpu does not compute in bf16"),
+        ({"runtimes": ("auto", CPU)}, "it stands alone"),
+    ],
+)
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_runtimes_that_cannot_be_are_refused_however_the_model_is_decoded(
+    files: ModelFiles, tools: SimpleNamespace, settings: dict[str, Any], said: str, is_cut: bool
+):
+    with pytest.raises(ConfigError, match=said):
+        load_model(config(**settings), files if is_cut else of_bytes(files, uncuttable(tools)))
+
+
+@pytest.mark.parametrize("piece", ["front", "source", "generator", "tail"])
+@pytest.mark.parametrize("fault", ["nan", "raise"])
+def test_every_piece_is_run_again_on_another_session_and_the_failure_is_counted(
+    files: ModelFiles,
+    given: tuple[Any, ...],
+    tools: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    piece: str,
+    fault: str,
+):
+    """Not the windows alone."""
+    sound = load_model(config(), files)
+    [expected] = sound.model.parts(*given, windowed=False)
+    break_first(monkeypatch, tools, piece, {0: fault})
+    loaded = load_model(config(), files)
+    [part] = loaded.model.parts(*given, windowed=False)
+    np.testing.assert_array_equal(part.pcm, expected.pcm)
+    first, stand_by = (each for each in loaded.model.statistics() if each["piece"] == piece)
+    assert (first["num_runs"], first["num_failures"], stand_by["num_failures"]) == (0, 1, 0)
+    assert stand_by["num_runs"] >= 1
+    assert first["retired"]["reason"] == first["last_failure"] != ""
+
+
+def break_first(monkeypatch: pytest.MonkeyPatch, tools: SimpleNamespace, piece: str, faults: dict[int, str]) -> None:
+    """The first session of a piece has faults; later ones are sound."""
+    load, broken_ones = OrtRuntime.load, []
+
+    def loads(runtime: OrtRuntime, model: Path, shapes: Any = None) -> Any:
+        session = load(runtime, model, shapes)
+        if model.stem != piece or broken_ones:
+            return session
+        broken_ones.append(tools.Faulty(session, faults))
+        return broken_ones[0]
+
+    monkeypatch.setattr(OrtRuntime, "load", loads)
+
+
+def test_two_runtimes_of_one_device_never_take_each_others_steps(
+    files: ModelFiles, kokoro: Any, given: tuple[Any, ...], tools: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+):
+    """The slower one would only be in the way of the faster."""
+    other = OtherRuntime("openvino-cpu", lambda session: session)
+    monkeypatch.setattr(loading, "resolve", lambda *_given, **_more: [OrtRuntime("cpu", num_threads=1), other])
+    verdict().save(folder_of(files))
+    loaded = load_model(config(runtimes=(CPU, "openvino-cpu")), files)
+    loaded.model.voices.put(tools.VOICE, kokoro.statistics(kokoro.features(60)))
+    ran = {part.runtime for _ in range(5) for part in loaded.model.parts(*given, windowed=True)}
+    assert ran == {loaded.choices.runtimes[0]}
+    assert loaded.num_devices == 1
+    assert [each["is_stand_by"] for each in windows_of(loaded.model)] == [False, True, True]
+    assert "; stands by for it" in loaded.choices.runtime_reasons[loaded.choices.runtimes[1]]
+    assert "; it runs all that is no window" in loaded.choices.runtime_reasons[CPU]
+
+
+def test_runtimes_of_several_devices_work_at_the_same_time(files: ModelFiles, monkeypatch: pytest.MonkeyPatch):
+    gpu = OtherRuntime("fake-gpu", lambda session: session)
+    monkeypatch.setattr(loading, "resolve", lambda *_given, **_more: [OrtRuntime("cpu", num_threads=1), gpu])
+    verdict().save(folder_of(files))
+    loaded = load_model(config(runtimes=(CPU, "fake-gpu")), files)
+    assert loaded.num_devices == 2
+    assert [each["is_stand_by"] for each in windows_of(loaded.model)] == [False, False, True]
+    assert "works beside it, on a device of its own" in loaded.choices.runtime_reasons[loaded.choices.runtimes[1]]
 
 
 def test_the_fastest_sound_runtime_wins_and_the_others_say_why_not(files: ModelFiles, kokoro: Any):
@@ -197,6 +348,7 @@ def test_named_runtimes_are_all_used_the_fastest_first(files: ModelFiles, monkey
     """What is measured is kept in the profile: the second start measures nothing."""
     other = OtherRuntime("other", lambda session: session)
     monkeypatch.setattr(loading, "resolve", lambda *_given, **_more: [OrtRuntime("cpu", num_threads=1), other])
+    verdict().save(folder_of(files))
     first = load_model(config(runtimes=(CPU, "other")), files).choices
     assert set(first.runtimes) == {CPU, "other"} == set(first.runtime_reasons)
 
@@ -218,6 +370,7 @@ def test_a_winner_that_cannot_be_used_today_leaves_the_work_to_the_processor_and
     caplog: pytest.LogCaptureFixture,
 ):
     monkeypatch.setattr(loading, "resolve", lambda *_given, **_more: [broken("fake-gpu")])
+    verdict().save(folder_of(files))
     loaded = load_model(config(runtimes=("auto",)), files)
     assert loaded.choices.runtimes == (CPU,)
     assert loaded.choices.runtime_reasons["fake-gpu"] == "fake-gpu: not used now: fake-gpu has no memory left"
@@ -229,6 +382,7 @@ def test_a_winner_that_cannot_be_used_today_leaves_the_work_to_the_processor_and
 
 def test_a_runtime_that_was_named_and_cannot_be_used_is_an_error(files: ModelFiles, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(loading, "resolve", lambda *_given, **_more: [broken("fake-gpu")])
+    verdict().save(folder_of(files))
     with pytest.raises(EngineError, match="fake-gpu has no memory left"):
         load_model(config(runtimes=("fake-gpu",)), files)
 

@@ -133,8 +133,8 @@ def _whole_file(config: Config, files: ModelFiles, problem: str) -> Loaded:
     )  # what is no model raises, and is all that is said
     dialect = read_dialect(sessions[0].session)
     names = [runtime.name for runtime in resolve(own.runtimes, own.precision, num_threads=own.num_threads)]
-    why = f"because the model cannot be cut: {problem}"
-    logger.warning("the model is decoded clause by clause, %s", why)
+    why = f"the model cannot be cut: {problem}"
+    logger.warning("the model is decoded clause by clause, because %s", why)
     choices = Choices(
         "whole",
         f"the model cannot be cut: {problem}",
@@ -167,7 +167,7 @@ def _cut_model(config: Config, pieces: Pieces, progress: Progress) -> Loaded:
     if decode == "windowed":
         windows = _windows_now(config, pieces, candidates, progress)
     else:
-        why = f"because decode is whole: {decode_reason}"
+        why = f"decode is whole: {decode_reason}"
         windows = _windows_on_request(config, pieces, candidates, why)
         names = [runtime.name for runtime in candidates]
         ignored = _warned(unheeded(own.runtimes, own.precision, names, cpu.name, why))

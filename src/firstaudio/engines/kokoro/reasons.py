@@ -43,7 +43,7 @@ def without_windows(names: Sequence[str], on_request: str, rest: str, why: str) 
         told[on_request] = (
             f"{on_request}: not used: it is for windows, and {why}; a request that asks for windows loads it, and waits"
         )
-    told[rest] = f"{rest}: used for everything: {why}"
+    told[rest] = f"{rest}: used for everything, because {why}"
     return told
 
 
@@ -58,7 +58,8 @@ def unheeded(names: Sequence[str], precision: str, allowed: Sequence[str], rest:
         why: There are no windows.
     """
     if "auto" not in names and rest not in allowed:
-        return f"kokoro.runtimes = {', '.join(names)} has no effect but on windows: {rest} runs everything, {why}"
+        named = ", ".join(names)
+        return f"kokoro.runtimes = {named} has no effect but on windows: {rest} runs everything, because {why}"
     if precision == "bf16":
-        return f"kokoro.precision = bf16 has no effect but on windows: {rest} computes everything in f32, {why}"
+        return f"kokoro.precision = bf16 has no effect but on windows: {rest} computes everything in f32, because {why}"
     return ""

@@ -70,7 +70,7 @@ def test_what_a_driver_raises_on_its_own_is_a_failure_of_its_session(fakes, capl
 
     assert router.run(step(1), 10, fakes.is_valid)[1] == "good"
     assert "the device went away" in router.statistics()[0].retired.reason
-    assert "session odd failed unexpectedly" in caplog.text
+    assert "session odd of the graph failed unexpectedly" in caplog.text
 
 
 def test_a_session_that_goes_silent_later_is_found(fakes):
@@ -194,6 +194,53 @@ def test_a_step_goes_to_the_slower_session_where_the_faster_one_is_taken_for_lon
     names = [board.take(10, 0).session.name for _ in range(4)]
 
     assert names == ["fast", "slow", "fast", "fast"]  # fast ends at 30, then 60, then 90; slow at 50, then 100
+
+
+def test_a_stand_by_is_given_nothing_while_another_session_is_in_order(fakes):
+    """However fast it is, and however long the others are waited for."""
+    slow, fast = routed("slow", fakes.Session(), 90.0), routed("fast", fakes.Session(), 1.0)
+    fast.is_stand_by = True
+    board = Board([slow, fast])
+
+    assert [board.take(10, 0).session.name for _ in range(3)] == ["slow", "slow", "slow"]
+    assert board.take(10, 0, tried=[slow]).session.name == "fast"
+
+
+def test_a_stand_by_takes_over_from_a_session_that_is_retired(fakes):
+    stand_by = RoutedSession("one", fakes.Session(), is_stand_by=True, is_loaded=False)
+    router = Router([routed("one", fakes.Session(faults={1: "nan"})), stand_by])
+
+    names = [router.run(step(n), 10, fakes.is_valid)[1] for n in range(4)]
+    first, second = router.statistics()
+
+    assert names == ["one"] * 4  # the same runtime in another session
+    assert (first.num_runs, first.num_failures, first.is_stand_by) == (1, 1, False)
+    assert (second.num_runs, second.num_failures, second.is_stand_by) == (3, 0, True)
+
+
+def test_a_cost_is_unknown_until_the_session_has_run(fakes):
+    """What was measured before it was loaded is where its prediction begins, and nothing that it has done."""
+    router = Router([routed("one", fakes.Session(), 30.0)])
+    before = router.statistics()[0]
+    router.run(step(1), 10, fakes.is_valid)
+    after = router.statistics()[0]
+
+    assert (before.num_runs, before.fixed_ms, before.per_size_ms) == (0, None, None)
+    assert after.num_runs == 1
+    assert after.per_size_ms is not None
+
+
+def test_what_loading_takes_is_no_cost_of_a_step(fakes):
+    clock = fakes.Clock()
+    session = RoutedSession("late", fakes.Session(clock, [5000.0, 20.0, 20.0]), is_loaded=False)
+    router = Router([session], clock)
+    router.run(step(0), 10, fakes.is_valid)
+    loaded = router.statistics()[0]
+    router.run(step(1), 10, fakes.is_valid)
+    known = router.statistics()[0]
+
+    assert (loaded.is_loaded, loaded.num_runs, loaded.busy_s, loaded.per_size_ms) == (True, 1, 5.0, None)
+    assert (known.fixed_ms, known.per_size_ms) == (0.0, 2.0)
 
 
 def test_time_that_has_passed_is_not_waited_for_again(fakes):
