@@ -58,6 +58,7 @@ def test_a_body_says_what_to_speak_as_the_query_does(server: Any):
         ({"voice": ""}, "", "voice"),
         ({"input": "Hello."}, "", "input"),
         ({"text": "Hello."}, "?text=Hello.", "text"),
+        ({"text": "\N{GRINNING FACE}"}, "", "text"),
         (["Hello."], "", None),
     ],
 )
@@ -94,7 +95,10 @@ def test_it_is_a_benchmark_s_and_no_client_s_measurement(server: Any):
 @pytest.mark.parametrize(
     ("query", "status", "param"),
     [
-        ("text=...", 400, None),
+        ("text=...", 400, "text"),
+        ("text=%F0%9F%98%80", 400, "text"),
+        ("text=Hello&text=Hello", 400, "text"),
+        ("voice=alloy&text=Hello&voice=fast", 400, "voice"),
         ("text=", 400, "text"),
         ("text=%20%0a", 400, "text"),
         ("voice=", 400, "voice"),

@@ -370,8 +370,6 @@ def test_a_lying_host_header_does_not_choose_who_is_measured(benched: Any, tmp_p
         ({"custom_text": " \n"}, "custom_text"),
         ({"custom_text": 3}, "custom_text"),
         ({"custom_text": "x" * 50_001}, "custom_text"),
-        ({"benchmark_type": "streaming", "include_voice_tests": True}, "include_voice_tests"),
-        ({"benchmark_type": "streaming", "include_speed_tests": True}, "include_speed_tests"),
         ({"voices": []}, "voices"),
         ([], None),
         ("full", None),
@@ -381,6 +379,35 @@ def test_a_body_that_asks_for_what_is_not_there_is_refused(benched: Any, body: A
     reply = benched.post("/benchmarks/run", body)
 
     assert (reply.status, reply.error["param"]) == (400, param)
+
+
+ALL = {"include_voice_tests": True, "include_speed_tests": True, "save_results": True, "custom_text": None}
+
+
+@pytest.mark.parametrize(
+    ("body", "remark"),
+    [
+        ({"include_voice_tests": True}, "; without effect: include_voice_tests (ttfa and full have such tests)"),
+        (ALL, "; without effect: include_voice_tests, include_speed_tests (ttfa and full have such tests)"),
+        ({"include_voice_tests": False}, ""),
+        ({}, ""),
+    ],
+)
+def test_tests_that_a_benchmark_does_not_have_may_be_asked_for_as_all_clients_did(benched: Any, body: Any, remark: str):
+    benched.program("works")
+    reply = benched.post("/benchmarks/run", {"benchmark_type": "streaming"} | body)
+    benched.ended()
+
+    assert (reply.status, reply.json["message"]) == (200, f"the streaming benchmark has begun{remark}")
+
+
+@pytest.mark.parametrize("kind", ["ttfa", "full"])
+def test_every_documented_field_may_be_sent_with_its_default(benched: Any, kind: str):
+    benched.program("works")
+    reply = benched.post("/benchmarks/run", {"benchmark_type": kind} | ALL)
+    benched.ended()
+
+    assert (reply.status, reply.json["message"]) == (200, f"the {kind} benchmark has begun")
 
 
 def test_a_body_that_is_no_json_is_refused(benched: Any):

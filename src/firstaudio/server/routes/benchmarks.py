@@ -5,15 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ValidationError
 from starlette.responses import HTMLResponse
 
-from firstaudio.errors import ConfigError, RequestError, TextTooLongError
+from firstaudio.errors import ConfigError, EmptyTextError, RequestError, TextTooLongError
 from firstaudio.server.benchmarks.command import VARIED
 from firstaudio.server.benchmarks.quick import DEFAULT_TEXT, measure_once, recommendation
 from firstaudio.server.openapi import problems
 from firstaudio.server.order import read_body
+from firstaudio.server.query import once
 from firstaudio.server.schemas.benchmarks import (
     BenchmarkCancelled,
     BenchmarkReport,
@@ -40,7 +41,7 @@ from firstaudio.slo import SHORT_CHARS, SHORT_TTFA_TARGET_MS, category, is_met
 from firstaudio.telemetry.runs.records import BENCHMARK_TYPES, RunRecord, RunRequest, RunSummary
 from firstaudio.telemetry.runs.summary import session_warnings
 
-router = APIRouter(prefix="/benchmarks", tags=["benchmarks"])
+router = APIRouter(prefix="/benchmarks", tags=["benchmarks"], dependencies=[Depends(once)])
 
 MAX_FIELD_CHARS = 64
 Model = TypeVar("Model", bound=BaseModel)
@@ -70,9 +71,9 @@ async def run_benchmark(request: Request) -> RunStarted:
     wish = await _wish(request)
     service.require_ready()
     estimate_s = await service.benchmarks.estimate_s(wish.benchmark_type)
-    record = await service.benchmarks.start(wish, "request", _own_url(request))
+    record = await service.benchmarks.start(RunRequest(**wish.model_dump()), "request", _own_url(request))
     return RunStarted(
-        message=f"the {wish.benchmark_type} benchmark has begun",
+        message=f"the {wish.benchmark_type} benchmark has begun{_without_effect(wish)}",
         benchmark_id=record.id,
         estimated_duration_s=estimate_s,
         status_endpoint=STATUS_ENDPOINT,
@@ -170,7 +171,10 @@ async def measure_quickly(request: Request, response: Response, query: Annotated
     response.headers["Cache-Control"] = "no-store"
     service.require_ready()
     text, voice = await _quick_wish(request, query)
-    result = await measure_once(service.synthesizer, service.benchmarks.witness, text, voice, request.receive)
+    try:
+        result = await measure_once(service.synthesizer, service.benchmarks.witness, text, voice, request.receive)
+    except EmptyTextError as error:
+        raise EmptyTextError(error.message, param="text") from error
     found, target_ms = result.measurement, service.config.telemetry.ttfa_target_ms
     assert found.ttfa_ms is not None
     name = category(found.ttfa_ms)
@@ -196,13 +200,12 @@ async def measure_quickly(request: Request, response: Response, query: Annotated
     )
 
 
-async def _wish(request: Request) -> RunRequest:
+async def _wish(request: Request) -> BenchmarkRequest:
     """What the body asks for; nothing asks for the defaults."""
     wish = await _read(request, BenchmarkRequest, '{"benchmark_type": "ttfa"}')
-    _check_variety(wish)
     if wish.custom_text is not None:
         _check_text("custom_text", wish.custom_text, service_of(request))
-    return RunRequest(**wish.model_dump())
+    return wish
 
 
 async def _quick_wish(request: Request, query: QuickQuery) -> tuple[str, str | None]:
@@ -238,15 +241,15 @@ def _refusal(error: ValidationError, model: type[BaseModel], example: str) -> Re
     return RequestError(f"{field}: {first['msg']}", param=field)
 
 
-def _check_variety(wish: BenchmarkRequest) -> None:
-    """Refuse what a benchmark does not have, where it was asked for."""
+def _without_effect(wish: BenchmarkRequest) -> str:
+    """A remark on tests that were asked for and that this benchmark does not have; empty where there are none.
+
+    They are no mistake: a client that sends every field with its default asks for them.
+    """
     has = dict(zip(("include_voice_tests", "include_speed_tests"), VARIED[wish.benchmark_type], strict=True))
-    for field, is_there in has.items():
-        if not is_there and field in wish.model_fields_set and getattr(wish, field):
-            raise RequestError(
-                f"the {wish.benchmark_type} benchmark has no such tests; leave {field} out, or run ttfa or full",
-                param=field,
-            )
+    asked = [name for name, is_there in has.items() if not is_there and name in wish.model_fields_set]
+    lacking = ", ".join(name for name in asked if getattr(wish, name))
+    return f"; without effect: {lacking} (ttfa and full have such tests)" if lacking else ""
 
 
 def _check_text(field: str, text: str, service: Service) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from firstaudio.server.openapi import problems
+from firstaudio.server.query import once
 from firstaudio.server.schemas.investigation import InvestigationReport
 from firstaudio.server.schemas.performance import PerformanceQuery
 from firstaudio.server.service import service_of
 
-router = APIRouter(tags=["performance"])
+router = APIRouter(tags=["performance"], dependencies=[Depends(once)])
 
 
 @router.get("/ttfa-performance/investigation", summary="Investigate missed targets", responses=problems(400, 401))

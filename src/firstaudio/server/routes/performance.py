@@ -6,9 +6,10 @@ import asyncio
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from firstaudio.server.openapi import problems
+from firstaudio.server.query import once
 from firstaudio.server.schemas.performance import (
     Achievement,
     MeasurementDetails,
@@ -34,7 +35,7 @@ from firstaudio.telemetry.summary.figures import Share
 from firstaudio.telemetry.summary.summary import Summary, meets
 from firstaudio.trace import STAGES
 
-router = APIRouter(tags=["performance"])
+router = APIRouter(tags=["performance"], dependencies=[Depends(once)])
 
 OPTIMAL_TTFA_MS, CRITICAL_TTFA_MS = CATEGORIES[0][0], CATEGORIES[-1][0]
 

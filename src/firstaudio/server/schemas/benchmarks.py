@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from firstaudio.server.schemas.performance import ForecastEntry
 from firstaudio.slo import Category
 from firstaudio.telemetry.runs.records import BenchmarkType, RunStatus, Trigger, Verdict
 from firstaudio.trace import Stage, Warmth
@@ -20,8 +21,8 @@ class BenchmarkRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     benchmark_type: BenchmarkType = Field("full", description="Which benchmark.")
-    include_voice_tests: bool = Field(True, description="Compare voices, too. Streaming has no such tests.")
-    include_speed_tests: bool = Field(True, description="Vary the speaking speed, too. Streaming has no such tests.")
+    include_voice_tests: bool = Field(True, description="Compare voices, too. Without effect on streaming.")
+    include_speed_tests: bool = Field(True, description="Vary the speaking speed, too. Without effect on streaming.")
     save_results: bool = Field(
         True, description="Keep the results on disk. Else they can be read until the next such run or the server's end."
     )
@@ -70,7 +71,7 @@ class QuickRequest(QuickQuery):
 class RunStarted(BaseModel):
     """A run has begun."""
 
-    message: str
+    message: str = Field(description="Also says which tests were asked for that this benchmark does not have.")
     benchmark_id: str
     estimated_duration_s: float = Field(
         description="As long as the last run of its kind took here; 30, 45 or 120 before there was one."
@@ -131,6 +132,7 @@ class RunTrendEntry(BaseModel):
     low: float | None = Field(description="Lower end of the 95 % prediction interval.")
     high: float | None
     sentence: str
+    forecast: ForecastEntry | None = Field(description="Of ttfa_ms alone; null where none is honest.")
 
 
 class WaysEntry(BaseModel):
