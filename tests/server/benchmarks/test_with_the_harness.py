@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -33,4 +34,9 @@ def test_a_server_benchmarks_itself(benched: Any, monkeypatch: pytest.MonkeyPatc
     assert results["environment"]["machine"]["logical_cores"]
     assert all(cell["server"] for cell in results["cells"])  # the harness watched this process
     assert "A text of my own" not in str(results["cells"])
-    assert benched.get("/benchmarks/results/report").json["report"].startswith(f"# {name}")
+    report = benched.get("/benchmarks/results/report").json["report"]
+    assert report.startswith(f"# {name}\n\n- Not contended")
+    again = re.search(r"^firstaudio bench ttfa --url http://127\.0\.0\.1:\d+ (.*)$", report, re.MULTILINE)
+    assert again is not None
+    assert again[1] == "--plan demo --text-file text.txt --no-voice-tests --no-speed-tests"
+    assert "Leak: not judged (needs 1000 requests under one condition, the longest had 12)." in report
