@@ -226,7 +226,7 @@ def test_run_during_which_others_were_served_says_so(run: Any, state: Path, fake
     fake.card |= {"contended": True, "num_other_streams": 7}
     result = run("schedule", "run", "--url", fake.url)
 
-    assert (result.exit_code, "contended\tby 7 streams of others\n" in result.stdout.decode()) == (0, True)
+    assert (result.exit_code, "contended\tstreams of others: 7\n" in result.stdout.decode()) == (0, True)
 
 
 def test_run_of_more_than_one_engine_says_so_and_what_has_changed(run: Any, state: Path, fake: Fake):

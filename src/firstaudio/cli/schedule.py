@@ -179,7 +179,7 @@ def _print_card(card: Mapping[str, Any]) -> None:
     summary = card["summary"]
     print(f"{card['id']}\t{card['benchmark_type']}\t{card['status']}")
     if card["contended"]:
-        print(f"contended\tby {card['num_other_streams']} streams of others")
+        print(f"contended\tstreams of others: {card['num_other_streams']}")
     for sentence in card.get("mixed", []):
         print(f"mixed\t{sentence}")
     if summary:
