@@ -186,3 +186,41 @@ def test_one_more_sample_lies_in_it_as_often_as_it_says():
 def test_what_has_no_interval_is_an_error(samples: list[float]):
     with pytest.raises(ValueError, match="two samples above 0"):
         prediction_interval(samples)
+
+
+def rising(made: Any, num: int = 20, step: float = 10.0, **fields: Any) -> list[Any]:
+    """A run a second, each 10 ms slower than the one before, with a little noise."""
+    draw = np.random.default_rng(5)
+    return [made.run(n, made.summary(ttfa_ms=500 + step * n + float(draw.normal(0, 5)), **fields)) for n in range(num)]
+
+
+def test_a_rise_is_continued_to_the_target(made: Any):
+    *earlier, run = rising(made)
+    ttfa_trend, rtf_trend = judge(run, earlier, 800)
+    ahead = ttfa_trend.forecast
+
+    assert ahead is not None
+    assert (ahead.n, ahead.target_ms) == (20, 800)
+    assert ahead.missed_from == pytest.approx(made.start + 30, abs=2)
+    assert ahead.high is not None
+    assert ahead.low < made.start + 30 < ahead.high
+    assert "at this slope 800 ms are missed from about 2025-11-21T15:47+00:00 on" in ttfa_trend.sentence
+    assert rtf_trend.forecast is None
+    assert judge(run, earlier, 2000)[0].forecast is None
+
+
+def test_a_step_that_another_version_or_setting_made_is_not_continued(made: Any):
+    old = [made.run(n, made.summary(ttfa_ms=500.0 + n, versions={"firstaudio": "0.1.0"})) for n in range(15)]
+    new = [made.run(15 + n, made.summary(ttfa_ms=700.0 + n, versions={"firstaudio": "0.2.0"})) for n in range(15)]
+    turned = [replace(each, summary=made.summary(ttfa_ms=each.summary.ttfa_ms), settings={"a": "1"}) for each in new]
+
+    assert judge(new[-1], old + new, 800)[0].forecast is None
+    assert judge(turned[-1], old + turned, 800)[0].forecast is None
+    alike = [replace(each, summary=made.summary(ttfa_ms=each.summary.ttfa_ms)) for each in old + new]
+    assert judge(alike[-1], alike, 800)[0].forecast is not None
+
+
+def test_a_run_that_is_not_judged_has_no_forecast(made: Any):
+    *earlier, run = rising(made)
+
+    assert {trend.forecast for trend in judge(replace(run, num_other_streams=1), earlier, 800)} == {None}

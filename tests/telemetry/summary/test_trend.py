@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from firstaudio.telemetry.measurement import Measurement
-from firstaudio.telemetry.summary.trend import MIN_TREND, trend_of
+from firstaudio.telemetry.summary.trend import MIN_FORECAST, MIN_TREND, trend_of
 
 Make = Callable[..., Measurement]
 
@@ -44,3 +44,42 @@ def test_a_trend_of_few_or_of_one_moment_is_unknown(measurement: Make):
 def test_of_nothing_there_is_no_trend():
     assert trend_of([]).direction == "unknown"
     assert (trend_of([]).n, trend_of([]).span_s) == (0, 0.0)
+
+
+def test_a_rise_is_continued_to_the_target_with_its_interval_and_n(measurement: Make):
+    """500 ms and 1 ms more each minute: 800 ms at minute 300."""
+    ahead = trend_of(series(measurement, 1.0, noise=20.0, num=MIN_FORECAST), 800).forecast
+
+    assert ahead is not None
+    assert (ahead.target_ms, ahead.n) == (800, MIN_FORECAST)
+    assert ahead.high is not None
+    assert ahead.low < 300 * 60.0 < ahead.high
+    assert ahead.missed_from == pytest.approx(300 * 60.0, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("slope", "num", "target_ms", "reason"),
+    [
+        (1.0, MIN_FORECAST - 1, 800, "too few"),
+        (1.0, MIN_FORECAST, 600, "missed already"),
+        (1.0, MIN_FORECAST, 2000, "farther ahead than was looked back"),
+        (-1.0, MIN_FORECAST, 800, "it gets faster"),
+        (0.0, MIN_FORECAST, 501, "no slope"),
+    ],
+)
+def test_else_there_is_no_forecast(measurement: Make, slope: float, num: int, target_ms: float, reason: str):
+    assert trend_of(series(measurement, slope, num=num), target_ms).forecast is None, reason
+
+
+def test_noise_in_which_neighbours_are_alike_is_no_forecast(measurement: Make):
+    """As requests of one busy minute are. Fewer than one in twenty windows of mere noise may be continued."""
+    random_ = random.Random(2)
+    found = 0
+    for _ in range(100):
+        level, rows = 0.0, []
+        for i in range(MIN_FORECAST):
+            level = 0.9 * level + random_.gauss(0, 40)
+            rows.append(measurement(timestamp=60.0 * i, ttfa_ms=500 + level))
+        found += trend_of(rows, 550).forecast is not None
+
+    assert found <= 5

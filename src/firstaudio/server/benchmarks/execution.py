@@ -18,6 +18,7 @@ from firstaudio.server.benchmarks.command import EXTRA_MODULES, PROGRAM, bench_c
 from firstaudio.server.benchmarks.program import GRACE_S, Ending, run_program
 from firstaudio.server.benchmarks.progress import Listener, Pace
 from firstaudio.server.benchmarks.witness import Watch, Witness
+from firstaudio.slo import TTFA_TARGET_MS
 from firstaudio.telemetry.runs.book import REPORTS, Claim, RunBook
 from firstaudio.telemetry.runs.records import RunRecord, RunRequest, RunSummary, Trigger
 from firstaudio.telemetry.runs.summary import summarise_session
@@ -50,6 +51,7 @@ class Place:
         deadline_s: How long a run may take, in seconds.
         grace_s: How long a run that is told to end may take to, in seconds.
         wall_clock: Seconds since 1970.
+        target_ms: What TTFA is held to.
         conditions: The settings that figures hang on, as they stand at the moment.
     """
 
@@ -63,6 +65,7 @@ class Place:
     deadline_s: float = DEADLINE_S
     grace_s: float = GRACE_S
     wall_clock: Callable[[], float] = time.time
+    target_ms: float = TTFA_TARGET_MS
     conditions: Callable[[], Mapping[str, str]] = dict
 
 
@@ -242,7 +245,8 @@ class Execution:
             return record
         earlier = self._book.runs().records
         try:
-            return replace(record, trends=judge(record, earlier), changes=changes(record, earlier))
+            trends = judge(record, earlier, self._place.target_ms)
+            return replace(record, trends=trends, changes=changes(record, earlier))
         except FirstaudioError as error:
             logger.warning("the trend of %s is not judged: %s", record.id, error.message)
             return record

@@ -281,6 +281,7 @@ class Benchmarks:
             program=self.program,
             deadline_s=self.deadline_s,
             grace_s=self.grace_s,
+            target_ms=self._config.telemetry.ttfa_target_ms,
             conditions=lambda: conditions(self._config, self._synthesizer.streaming),
         )
 

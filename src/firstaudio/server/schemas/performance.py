@@ -185,6 +185,16 @@ class ShareEntry(BaseModel):
     interval: tuple[float, float] | None = Field(description="95 %, by Wilson.")
 
 
+class ForecastEntry(BaseModel):
+    """From when on the typical TTFA misses the target, if it goes on as it did."""
+
+    target_ms: float
+    missed_from: float = Field(description="Seconds since 1970.")
+    low: float = Field(description="The earliest, 95 %; it may lie before now.")
+    high: float | None = Field(description="The latest; null where it is farther ahead than was looked back.")
+    n: int = Field(description="Measurements, or runs.")
+
+
 class TrendEntry(BaseModel):
     """Where TTFA went while the time passed: a Theil-Sen line."""
 
@@ -194,6 +204,9 @@ class TrendEntry(BaseModel):
     change_ms: float | None = Field(description="Over that time.")
     low_ms: float | None = Field(description="Lower end of its 95 % interval.")
     high_ms: float | None
+    forecast: ForecastEntry | None = Field(
+        description="Null unless the line certainly leads to the target, before as much time has passed again."
+    )
 
 
 class StageEntry(BaseModel):

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from firstaudio.telemetry.forecast import Forecast
+
 BenchmarkType = Literal["ttfa", "streaming", "full"]
 RunStatus = Literal["running", "succeeded", "failed", "cancelled"]
 Trigger = Literal["request", "schedule"]
@@ -130,6 +132,7 @@ class Trend:
         low: Lower end of the 95 % prediction interval.
         high: Upper end.
         sentence: For people.
+        forecast: From when on the target of TTFA is missed; None where no forecast is honest.
     """
 
     figure: str
@@ -140,6 +143,7 @@ class Trend:
     low: float | None
     high: float | None
     sentence: str
+    forecast: Forecast | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from firstaudio.errors import MissingExtraError
+from firstaudio.slo import TTFA_TARGET_MS
+from firstaudio.telemetry.forecast import Forecast, forecast
 from firstaudio.telemetry.runs.records import RunRecord, RunSummary, Trend
 
 MIN_RUNS = 5
@@ -26,12 +29,13 @@ ABSOLUTE_FLOORS = {"ttfa_ms": 5.0, "rtf": 0.005}
 UNKNOWN, NONE = "not noted", "none"
 
 
-def judge(run: RunRecord, earlier: Sequence[RunRecord]) -> tuple[Trend, ...]:
+def judge(run: RunRecord, earlier: Sequence[RunRecord], target_ms: float = TTFA_TARGET_MS) -> tuple[Trend, ...]:
     """What each figure of a run is, compared with earlier runs.
 
     Args:
         run: With a summary; without one there is nothing to judge.
         earlier: In any order; the run itself, later ones and those that cannot be compared are left out.
+        target_ms: What TTFA is held to, for the forecast.
 
     Raises:
         MissingExtraError: scipy is not installed.
@@ -40,7 +44,9 @@ def judge(run: RunRecord, earlier: Sequence[RunRecord]) -> tuple[Trend, ...]:
         return ()
     reason = unfit(run)
     known = comparable(run, earlier)
-    return tuple(_judge(figure, run.summary, known, reason) for figure in ABSOLUTE_FLOORS)
+    trends = tuple(_judge(figure, run.summary, known, reason) for figure in ABSOLUTE_FLOORS)
+    ahead = None if reason else _forecast(run, known, target_ms)
+    return trends if ahead is None else tuple(_with_forecast(trend, ahead) for trend in trends)
 
 
 def unfit(run: RunRecord) -> str:
@@ -133,6 +139,25 @@ def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[s
 def _figure(summary: RunSummary, figure: str) -> float | None:
     value: float | None = getattr(summary, figure)
     return value
+
+
+def _forecast(run: RunRecord, known: Sequence[RunRecord], target_ms: float) -> Forecast | None:
+    """Of the runs with the same versions and settings: another one makes a step, and a step is no slope."""
+    times, values = [], []
+    for one in (*known, run):
+        assert one.summary is not None
+        assert run.summary is not None
+        is_alike = dict(one.summary.versions) == dict(run.summary.versions) and one.settings == run.settings
+        if is_alike and one.summary.ttfa_ms is not None:
+            times.append(one.started_at)
+            values.append(one.summary.ttfa_ms)
+    return forecast(times, values, target_ms)
+
+
+def _with_forecast(trend: Trend, ahead: Forecast) -> Trend:
+    if trend.figure != "ttfa_ms":
+        return trend
+    return replace(trend, sentence=f"{trend.sentence}; {ahead.sentence}", forecast=ahead)
 
 
 def _judge(figure: str, summary: RunSummary, known: Sequence[RunRecord], reason: str) -> Trend:

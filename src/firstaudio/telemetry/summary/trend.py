@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
+from firstaudio.slo import TTFA_TARGET_MS
 from firstaudio.stats.sample import quantile, theil_sen
+from firstaudio.telemetry.forecast import Forecast, forecast
 from firstaudio.telemetry.measurement import Measurement
 
 Direction = Literal["improving", "degrading", "stable", "unknown"]
@@ -14,6 +18,10 @@ Direction = Literal["improving", "degrading", "stable", "unknown"]
 MIN_TREND = 20  # measurements
 TREND_SHARE, TREND_FLOOR_MS = 0.05, 5.0  # what counts as a change: the floors of the harness
 S_PER_HOUR = 3600.0
+MIN_FORECAST, NUM_BLOCKS = 200, 20
+"""Neighbours in time are slow together. Medians of 20 blocks of ten or more are nearly independent: of noise with a
+correlation of 0.9 from one request to the next a line through 200 requests forecasts in 15 of 100 cases, one through
+blocks of them in 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +36,8 @@ class Trend:
         change_ms: Over the span; None where there is no line.
         low_ms: Lower end of its 95 % interval.
         high_ms: Upper end.
+        forecast: From when on the target is missed; None unless the line certainly leads there, before as much time has
+            passed again, and is made of `MIN_FORECAST` measurements.
     """
 
     direction: Direction
@@ -36,10 +46,11 @@ class Trend:
     change_ms: float | None = None
     low_ms: float | None = None
     high_ms: float | None = None
+    forecast: Forecast | None = None
 
 
-def trend_of(measurements: Sequence[Measurement]) -> Trend:
-    """The line through `measurements`, which come in order of time."""
+def trend_of(measurements: Sequence[Measurement], target_ms: float = TTFA_TARGET_MS) -> Trend:
+    """The line through `measurements`, which come in order of time, and when it will be at the target."""
     points = [(each.timestamp, each.ttfa_ms) for each in measurements if each.ttfa_ms is not None]
     span_s = points[-1][0] - points[0][0] if points else 0.0
     hours, values = [(at - points[0][0]) / S_PER_HOUR for at, _ in points], [value for _, value in points]
@@ -48,7 +59,18 @@ def trend_of(measurements: Sequence[Measurement]) -> Trend:
         return Trend("unknown", len(points), span_s)
     change, low, high = (each * span_s / S_PER_HOUR for each in (line.value, line.low, line.high))
     floor = max(TREND_FLOOR_MS, TREND_SHARE * quantile(values, 0.5))
-    return Trend(_direction(change, low, high, floor), len(points), span_s, change, low, high)
+    direction = _direction(change, low, high, floor)
+    ahead = _forecast(points, target_ms) if direction == "degrading" else None
+    return Trend(direction, len(points), span_s, change, low, high, ahead)
+
+
+def _forecast(points: Sequence[tuple[float, float]], target_ms: float) -> Forecast | None:
+    """Of the medians of blocks."""
+    if len(points) < MIN_FORECAST:
+        return None
+    blocks = np.array_split(np.array(points), NUM_BLOCKS)
+    times, values = zip(*(np.median(block, axis=0).tolist() for block in blocks), strict=True)
+    return forecast(times, values, target_ms, len(points))
 
 
 def _direction(change: float, low: float, high: float, floor: float) -> Direction:
