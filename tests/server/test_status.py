@@ -184,6 +184,52 @@ def test_sessions_are_those_that_the_engine_tells_of(reporting: Any):
     assert [session["num_failures"] for session in sessions] == [1, 1, None]
 
 
+def test_a_share_is_that_of_the_same_piece(tools: Any):
+    def row(piece: str, name: str, num_runs: int, *, is_stand_by: bool = False) -> dict[str, Any]:
+        return {"piece": piece, "name": name, "num_runs": num_runs, "is_stand_by": is_stand_by}
+
+    config = settings(tools)
+    engine = Reporting(config)
+    engine.go.set()
+    rows = [row("window", "gpu", 30), row("window", "cpu", 10, is_stand_by=True), row("front", "cpu", 4)]
+    engine.status = lambda: {"sessions": [*rows, row("generator", "cpu", 0)]}  # type: ignore[method-assign]
+    with tools.run(config, {"reporting": engine}) as running:
+        told = running.get("/session-status").json["sessions"]
+    assert [(each["piece"], each["name"], each["share_of_runs"]) for each in told] == [
+        ("window", "gpu", 0.75),
+        ("window", "cpu", 0.25),
+        ("front", "cpu", 1.0),
+        ("generator", "cpu", None),
+    ]
+    assert [each["is_stand_by"] for each in told] == [False, True, False, False]
+
+
+def test_a_model_that_still_loads_is_not_called_loaded_because_another_engine_speaks(tools: Any):
+    first, second = Reporting(settings(tools)), Reporting(settings(tools))
+    second.go.set()
+    config = replace(settings(tools), engine=EngineConfig(names=("first", "second"), failover=True))
+    with tools.run(config, {"first": first, "second": second}, ready=False) as running:
+        try:
+            tools.eventually(lambda: running.get("/status").json["engines"][1]["state"] == "ready")
+            status = running.get("/status").json
+            assert [engine["model_loaded"] for engine in status["engines"]] == [False, True]
+            assert status["model_loaded"] is False
+        finally:
+            first.go.set()
+        tools.eventually(lambda: running.get("/status").json["model_loaded"])
+
+
+def test_a_model_that_was_let_go_is_not_called_loaded(tools: Any):
+    config = settings(tools)
+    engine = Reporting(config)
+    engine.go.set()
+    engine.status = lambda: {"is_loaded": False}  # type: ignore[method-assign]
+    with tools.run(config, {"reporting": engine}) as running:
+        status = running.get("/status").json
+    assert (status["model_loaded"], status["engines"][0]["model_loaded"]) == (False, False)
+    assert status["engines"][0]["state"] == "ready"
+
+
 def test_an_engine_without_sessions_tells_of_its_lanes(server: Any):
     assert server.speak().status == 200
     status = server.get("/session-status").json

@@ -161,8 +161,8 @@ def _optimization(client: SelfTestClient, found: Findings) -> Check:
 def _status(client: SelfTestClient, found: Findings) -> Check:
     told = found.status = client.ask("GET", "/status")
     if not told["model_loaded"]:
-        return Check("", "failed", "no engine is loaded; GET /status tells more")
-    return Check("", "passed", f"an engine is loaded; default: {found.capabilities['default_engine']}")
+        return Check("", "failed", "the default engine's model is not in memory; GET /status tells more")
+    return Check("", "passed", f"the model of {found.capabilities['default_engine']} is in memory")
 
 
 def _coverage(client: SelfTestClient, found: Findings) -> Check:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import platform
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from functools import lru_cache
@@ -65,6 +66,7 @@ async def status_report(service: Service) -> StatusReport:
     reports, memory, hardware, versions = await asyncio.to_thread(_look_around, synthesizer)
     sections = {name: plain(section) for name, section in telemetry.status().items()}
     readiness = synthesizer.readiness
+    engines = _engines(synthesizer, reports)
     return StatusReport(
         service="firstaudio",
         version=__version__,
@@ -73,9 +75,9 @@ async def status_report(service: Service) -> StatusReport:
         message=readiness.message,
         started_at=service.started_at,
         uptime_s=service.uptime_s,
-        model_loaded=bool(synthesizer.infos()),
+        model_loaded=engines[0].model_loaded,
         onnx_providers=_runtimes(reports),
-        engines=_engines(synthesizer, reports),
+        engines=engines,
         session_utilization=_utilization(synthesizer.statistics()),
         hardware=hardware,
         versions=dict(versions),
@@ -193,6 +195,7 @@ def _engines(synthesizer: Synthesizer, reports: Reports) -> list[EngineReport]:
     return [
         EngineReport(
             **asdict(status),
+            model_loaded=status.name in infos and bool((reports.get(status.name) or {}).get("is_loaded", True)),
             info=_info(infos.get(status.name)),
             scheduler=_figures(statistics.get(status.name)),
             report=plain(reports.get(status.name)),
@@ -226,16 +229,22 @@ def _sessions(
     if not told:
         yield _lanes(engine, statistics)
         return
-    num_runs = sum(session["num_runs"] for session in told)
+    num_runs: Counter[str | None] = Counter()
     for session in told:
+        num_runs[session.get("piece")] += session["num_runs"]
+    for session in told:
+        of_piece = num_runs[session.get("piece")]
         yield SessionReport(
             engine=engine,
+            piece=session.get("piece"),
             name=session["name"],
+            is_stand_by=session.get("is_stand_by"),
+            is_loaded=session.get("is_loaded"),
             num_runs=session["num_runs"],
-            num_failures=session.get("num_failures"),  # a model that could not be cut counts its runs alone
+            num_failures=session.get("num_failures"),
             num_queued=session.get("num_queued"),
             busy_s=session.get("busy_s"),
-            share_of_runs=session["num_runs"] / num_runs if num_runs else None,
+            share_of_runs=session["num_runs"] / of_piece if of_piece else None,
             last_failure=session.get("last_failure"),
             retired=(session.get("retired") or {}).get("reason"),
         )
@@ -245,7 +254,10 @@ def _lanes(engine: str, statistics: SchedulerStatistics) -> SessionReport:
     """An engine that tells of no sessions: its lanes together."""
     return SessionReport(
         engine=engine,
+        piece=None,
         name="lanes",
+        is_stand_by=None,
+        is_loaded=None,
         num_runs=statistics.num_steps,
         num_failures=None,
         num_queued=statistics.num_busy_lanes + statistics.num_waiting,

@@ -55,6 +55,9 @@ class EngineReport(EngineHealth):
     """One engine."""
 
     start_ms: float | None = Field(description="What its start took; null while it starts.")
+    model_loaded: bool = Field(
+        description="Whether what it speaks with is in memory: not while it starts, nor after it was let go."
+    )
     info: EngineInfoReport | None = Field(description="What it can do; null before it is ready.")
     scheduler: SchedulerFigures | None = Field(description="Its streams and lanes; null before it is ready.")
     report: Section | None = Field(
@@ -101,8 +104,8 @@ class StatusReport(BaseModel):
     message: str
     started_at: int = Field(description="Seconds since 1970.")
     uptime_s: float
-    model_loaded: bool = Field(description="Whether an engine can speak.")
-    onnx_providers: list[str] = Field(description="What runs models here, by the names of the header X-Runtime.")
+    model_loaded: bool = Field(description="Whether the first engine's model is in memory; of each, see `engines`.")
+    onnx_providers: list[str] = Field(description="What runs models here now, by the names of the header X-Runtime.")
     engines: list[EngineReport]
     session_utilization: dict[str, float | None] = Field(
         description="Share of each engine's lanes that worked, since it was ready."
@@ -128,12 +131,15 @@ class SessionReport(BaseModel):
     """A session of an engine's model; for an engine that tells of none, its lanes together."""
 
     engine: str
+    piece: str | None = Field(description="The part of the model that it runs; null: the engine tells of none.")
     name: str
+    is_stand_by: bool | None = Field(description="Whether it works only where those before it cannot.")
+    is_loaded: bool | None = Field(description="Whether it is in memory; a stand-by is loaded when it is needed.")
     num_runs: int = Field(description="Steps that it did.")
     num_failures: int | None
     num_queued: int | None = Field(description="Steps that run on it or wait for it.")
     busy_s: float | None
-    share_of_runs: float | None = Field(description="Of the engine's steps; null before the first.")
+    share_of_runs: float | None = Field(description="Of the steps of the same piece; null before the first.")
     last_failure: str | None
     retired: str | None = Field(description="Why it is not used any more; null while it is.")
 
