@@ -12,6 +12,7 @@ from firstaudio.config import TelemetryConfig
 from firstaudio.engines.synthetic import SyntheticEngine
 from firstaudio.server import service
 from firstaudio.server.startup import PARTS, StartupTimings, born_at
+from firstaudio.synthesis.warmup import WarmUp
 
 TIMEOUT_S = 20.0
 
@@ -57,27 +58,39 @@ def test_the_process_began_before_now():
 
 def test_encoders_are_loaded_while_engines_start(tools, settings, monkeypatch):
     both = threading.Barrier(2, timeout=TIMEOUT_S)
-    monkeypatch.setattr(service, "_load_encoders", both.wait)
+    monkeypatch.setattr(service, "preload", both.wait)
     with tools.run(settings, {"synthetic": Starting(settings, both.wait)}) as server:
         assert server.service.timings.ms["encoders"] > 0
         assert server.service.timings.ms["engines"] > 0
 
 
-def test_nobody_is_served_before_the_encoders_are_loaded(tools, settings, monkeypatch):
-    release = threading.Event()
-    monkeypatch.setattr(service, "_load_encoders", lambda: release.wait(TIMEOUT_S))
+def test_nothing_is_spoken_before_the_encoders_are_loaded(tools, settings, monkeypatch):
+    release, order = threading.Event(), []
+    before_ready = WarmUp.before_ready
+
+    def preload():
+        assert release.wait(TIMEOUT_S)
+        order.append("encoders")
+
+    async def warm_up(self):
+        order.append("warm-up")
+        await before_ready(self)
+
+    monkeypatch.setattr(service, "preload", preload)
+    monkeypatch.setattr(WarmUp, "before_ready", warm_up)
     with tools.run(settings, ready=False) as server:
         tools.eventually(lambda: server.service.synthesizer.engine_statuses()[0].state == "ready")
         assert server.get("/ready").status == 503
         release.set()
         tools.eventually(lambda: server.get("/ready").status == 200)
+    assert order == ["encoders", "warm-up"]
 
 
 def test_an_encoder_that_cannot_be_loaded_fails_the_start(tools, settings, monkeypatch):
     def lack():
         raise ImportError("no codec")
 
-    monkeypatch.setattr(service, "_load_encoders", lack)
+    monkeypatch.setattr(service, "preload", lack)
     with tools.run(settings, ready=False) as server:
         tools.eventually(server.service.startup.done)
         assert "no codec" in server.service.failure

@@ -10,7 +10,7 @@ from typing import cast
 
 from starlette.requests import Request
 
-from firstaudio.audio.encode import FORMATS, make_encoder
+from firstaudio.audio.encode import preload
 from firstaudio.clock import NS_PER_S, now_ns
 from firstaudio.config import Config
 from firstaudio.errors import FirstaudioError, NotReadyError
@@ -24,8 +24,6 @@ from firstaudio.telemetry.hub import Telemetry
 from firstaudio.telemetry.state import state_place
 
 logger = logging.getLogger(__name__)
-
-ENCODER_RATE = 24_000
 
 
 class Service:
@@ -113,7 +111,7 @@ class Service:
 
     async def _load_encoders(self) -> None:
         with self.timings.part("encoders"):
-            await asyncio.to_thread(_load_encoders)
+            await asyncio.to_thread(preload)
 
     async def _warm(self, encoders: asyncio.Task[None]) -> None:
         await encoders
@@ -136,12 +134,6 @@ class Service:
         await asyncio.gather(self.schedule.close(), self.benchmarks.close(), self.synthesizer.close(drain_s))
         await self.settled
         await self.telemetry.close()
-
-
-def _load_encoders() -> None:
-    """Load every codec library now, so that no request waits for it."""
-    for name in FORMATS:
-        make_encoder(name, ENCODER_RATE).finish()
 
 
 def service_of(request: Request) -> Service:
