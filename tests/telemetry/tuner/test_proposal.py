@@ -1,5 +1,7 @@
 """What is worth trying follows from what was measured, or from what somebody wishes."""
 
+from dataclasses import replace
+
 import pytest
 
 from firstaudio.config import StreamingConfig
@@ -75,6 +77,26 @@ def test_a_symptom_comes_before_what_was_not_tried():
     stalled = rows(ttfa_ms=5.0, ttgp_ms=300.0, first_audio_ms={"queue": 3.0})
     streaming = StreamingConfig(first_segment_s=5.0)
     assert choose(stalled, streaming) == propose(stalled, streaming) != choose([], streaming)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"), [(1.0, "a shorter first segment"), (4.0, "a longer first segment"), (2.0, "against itself")]
+)
+def test_a_proposal_says_what_its_own_value_does(value, says):
+    """Whatever direction the tuner itself would try."""
+    assert says in wished(knob_of("streaming.first_segment_s"), value, StreamingConfig(first_segment_s=2.0)).reason
+
+
+@pytest.mark.parametrize("knob", KNOBS, ids=lambda knob: knob.field)
+def test_every_knob_tries_the_direction_that_its_sentence_is_about(knob):
+    streaming = StreamingConfig(
+        fast_path_enabled=False, first_segment_s=5.0, min_chunk_size_ms=100, max_chunk_size_ms=1000
+    )
+    values = knob.candidates(streaming)
+
+    assert values
+    assert {knob.reason(streaming, value) for value in values} == {knob.why}
+    assert all(knob.reason(replace(streaming, **{knob.field: v}), knob.value(streaming)) == knob.back for v in values)
 
 
 def test_who_names_a_knob_gets_its_value_or_its_first_candidate_or_the_reason_why_there_is_none():

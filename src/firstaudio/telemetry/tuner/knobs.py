@@ -52,7 +52,9 @@ class Knob:
         unit: What is given one arm: each utterance, or everything that comes within a window of time, where a stream
             with one value would gain at the expense of its neighbours with the other.
         values: Other values worth trying, the most promising first, from what holds now.
-        why: What turning it does.
+        is_raised: Whether `values` are above what holds; what is asked for may be on the other side.
+        why: What turning it that way does.
+        back: What turning it the other way does.
     """
 
     field: str
@@ -61,7 +63,9 @@ class Knob:
     stages: tuple[Stage, ...]
     unit: Unit
     values: Choice
+    is_raised: bool
     why: str
+    back: str
 
     @property
     def setting(self) -> str:
@@ -77,6 +81,13 @@ class Knob:
         """`streaming` with another value. Raises ConfigError for one that does not go with the rest."""
         change: dict[str, Any] = {self.field: value}
         return replace(streaming, **change)
+
+    def reason(self, streaming: StreamingConfig, value: Value) -> str:
+        """What trying a value would do."""
+        now = self.value(streaming)
+        if value == now:
+            return "the present value against itself, a test of the tuner"
+        return self.why if (value > now) == self.is_raised else self.back
 
     def candidates(self, streaming: StreamingConfig) -> list[Value]:
         """Values worth trying, the most promising first; none that is there already, out of bounds or impossible."""
@@ -172,26 +183,61 @@ def _more_lead(streaming: StreamingConfig) -> Iterator[Value]:
         yield min(LONGEST_LEAD_S, 2 * streaming.max_lead_s)
 
 
-def _begins_sooner(field: str, stages: tuple[Stage, ...], values: Choice, why: str) -> Knob:
+def _begins_sooner(
+    field: str, stages: tuple[Stage, ...], values: Choice, why: str, back: str, *, is_raised: bool = False
+) -> Knob:
     """A knob that can bring the first audio of the utterance that it is turned for."""
-    return Knob(field, "ttfa_ms", ("ttgp_ms", "rtf"), stages, "utterance", values, why)
+    return Knob(field, "ttfa_ms", ("ttgp_ms", "rtf"), stages, "utterance", values, is_raised, why, back)
 
 
-def _serves_sooner(field: str, values: Choice, why: str) -> Knob:
+def _serves_sooner(field: str, values: Choice, why: str, back: str, *, is_raised: bool = True) -> Knob:
     """A knob that shares the engine out among listeners otherwise: all who come at a time have one value."""
-    return Knob(field, "ttgp_ms", ("ttfa_ms", "rtf"), ("queue",), "window", values, why)
+    return Knob(field, "ttgp_ms", ("ttfa_ms", "rtf"), ("queue",), "window", values, is_raised, why, back)
 
 
 MODEL: tuple[Stage, ...] = ("queue", "phonemize", "model_inference")
 CHUNK: tuple[Stage, ...] = ("model_inference", "audio_conversion")
 
 KNOBS: tuple[Knob, ...] = (
-    _begins_sooner("fast_path_enabled", MODEL, _on, "a short first segment is spoken before the rest is begun"),
-    _begins_sooner("first_segment_s", MODEL, _shorter_first, "a shorter first segment is ready sooner"),
-    _begins_sooner("min_chunk_size_ms", CHUNK, _smaller_chunks, "the first chunk leaves with less audio in it"),
-    _serves_sooner(
-        "max_chunk_size_ms", _shorter_steps, "a step that makes less audio lets the next listener go sooner"
+    _begins_sooner(
+        "fast_path_enabled",
+        MODEL,
+        _on,
+        "a short first segment is spoken before the rest is begun",
+        "segments of equal size make the first one longer, and it is ready later",
+        is_raised=True,
     ),
-    _serves_sooner("target_buffer_ms", _more_buffer, "listeners are served while they have more audio left"),
-    _serves_sooner("max_lead_s", _more_lead, "more audio is made ahead of a listener's connection"),
+    _begins_sooner(
+        "first_segment_s",
+        MODEL,
+        _shorter_first,
+        "a shorter first segment is ready sooner",
+        "a longer first segment has fewer cuts in its prosody and is ready later",
+    ),
+    _begins_sooner(
+        "min_chunk_size_ms",
+        CHUNK,
+        _smaller_chunks,
+        "the first chunk leaves with less audio in it",
+        "the first chunk waits for more audio, and fewer packets are sent",
+    ),
+    _serves_sooner(
+        "max_chunk_size_ms",
+        _shorter_steps,
+        "a step that makes less audio lets the next listener go sooner",
+        "a step that makes more audio costs less in all and keeps the next listener waiting",
+        is_raised=False,
+    ),
+    _serves_sooner(
+        "target_buffer_ms",
+        _more_buffer,
+        "listeners are served while they have more audio left",
+        "listeners are served when they have less audio left, which leaves the lanes to new ones",
+    ),
+    _serves_sooner(
+        "max_lead_s",
+        _more_lead,
+        "more audio is made ahead of a listener's connection",
+        "less audio is made ahead of a listener's connection, and less of it waits in memory",
+    ),
 )

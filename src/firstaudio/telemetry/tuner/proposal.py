@@ -63,7 +63,7 @@ def propose(rows: Sequence[Measurement], streaming: StreamingConfig, tried: Coll
         open_values = _open(knob, streaming, tried)
         symptom, absence = _symptom(knob, seen)
         if symptom and open_values:
-            return Proposal(knob, open_values[0], f"{symptom}; {knob.why}")
+            return Proposal(knob, open_values[0], f"{symptom}; {knob.reason(streaming, open_values[0])}")
         reasons.append(absence if not symptom else f"{knob.setting}: nothing is left to try")
     return Nothing("; ".join(dict.fromkeys(reasons)))
 
@@ -86,17 +86,21 @@ def wished(knob: Knob, value: object, streaming: StreamingConfig) -> Found:
         RequestError: `value` is none that the setting can have.
     """
     if value is not None:
-        return Proposal(knob, knob.checked(streaming, value)[0], f"asked for; {knob.why}")
+        return _asked_for(knob, knob.checked(streaming, value)[0], streaming)
     values = knob.candidates(streaming)
     if not values:
         return Nothing(f"{knob.setting} stands at {toml(knob.value(streaming))}, where nothing better is known")
-    return Proposal(knob, values[0], f"asked for; {knob.why}")
+    return _asked_for(knob, values[0], streaming)
+
+
+def _asked_for(knob: Knob, value: Value, streaming: StreamingConfig) -> Proposal:
+    return Proposal(knob, value, f"asked for; {knob.reason(streaming, value)}")
 
 
 def _first_open(streaming: StreamingConfig, tried: Collection[Tried]) -> Found:
     for knob in KNOBS:
         if values := _open(knob, streaming, tried):
-            return Proposal(knob, values[0], f"asked for; {knob.why}")
+            return _asked_for(knob, values[0], streaming)
     return Nothing("every value worth trying was tried not long ago")
 
 
