@@ -20,7 +20,7 @@ from firstaudio.server.app import create_app
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "migration.md"
-KINDS = {"endpoint", "answer", "command", "module", "setting"}
+KINDS = {"endpoint", "answer", "command", "module", "setting", "plan"}
 NUM_COLUMNS = 4
 
 SPAN = re.compile(r"`([^`]+)`")

@@ -68,6 +68,7 @@ SENT: dict[str, dict[str, Any]] = {
     "POST /v1/audio/speech": {
         "text": "Hello there.",
         "input": "Hello there.",
+        "model": "tts-1",
         "voice": "af_heart",
         "speed": 1.0,
         "stream": True,
