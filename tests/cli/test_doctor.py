@@ -14,7 +14,7 @@ from firstaudio.engines.kokoro.fidelity import Comparison, Distance, Verdict
 from firstaudio.engines.kokoro.pieces import pieces_of
 from firstaudio.engines.kokoro.runtimes import detect
 from firstaudio.engines.kokoro.runtimes.figures import Choice, Figures
-from firstaudio.engines.kokoro.runtimes.profile import HASH_CHARS, MachineProfile, machine_facts
+from firstaudio.engines.kokoro.runtimes.profile import MachineProfile, machine_facts, profile_path
 
 TINY = Path(__file__).parents[1] / "data" / "kokoro" / "model.onnx"
 
@@ -199,6 +199,18 @@ def test_what_cannot_be_cut_is_told_with_its_reason(checks, pieces: Path, monkey
     assert "kokoro verdict" not in found
 
 
+def test_settings_that_have_no_effect_are_told(checks, pieces: Path, monkeypatch):
+    ignored = "kokoro.runtimes = openvino-cpu has no effect but on windows"
+    monkeypatch.setattr(
+        "firstaudio.cli.doctor._try_engine",
+        lambda name, _, told: told.update({name: {"ignored_settings": ignored}}),
+    )
+    found, exit_code = checks()
+
+    assert (exit_code, found["kokoro settings"]["status"]) == (0, "info")
+    assert found["kokoro settings"]["detail"] == ignored
+
+
 def test_the_verdict_is_shown_with_its_numbers(checks, pieces: Path, monkeypatch):
     monkeypatch.setattr("firstaudio.cli.doctor._try_engine", lambda *_: "speaks")
     near, far = (Distance(0.4, 20.0),), (Distance(1.5, 9.0),)
@@ -219,7 +231,7 @@ def put_profile(pieces: Path, num_threads: int = 0) -> None:
     figures = (Figures("a", 1.0, (2.0,), 90.0), Figures("b", 1.0, (9.0,), 90.0))
     facts = machine_facts(pieces / "window.onnx", ("a", "b"), num_threads)
     row = MachineProfile(facts, Choice("a", reasons, figures), "2026-01-01").to_json()
-    (pieces / f"machine-{facts['graph'][:HASH_CHARS]}.json").write_text(json.dumps(row))
+    profile_path(pieces, facts).write_text(json.dumps(row))
 
 
 @pytest.fixture

@@ -60,6 +60,8 @@ def _named(path: Path) -> str:
 
 def _derived(config: Config, files: ModelFiles, told: Mapping[str, Any]) -> Iterator[Check]:
     """What was made from the model and found out about it."""
+    if ignored := told.get("ignored_settings"):
+        yield Check("kokoro settings", "info", ignored, "set kokoro.runtimes and kokoro.precision to auto")
     if problem := told.get("cut_problem"):
         yield Check("kokoro cut", "info", f"decoded clause by clause, because it cannot be cut: {problem}")
         return
@@ -72,7 +74,7 @@ def _derived(config: Config, files: ModelFiles, told: Mapping[str, Any]) -> Iter
         yield Check("kokoro cut", "info", "not cut yet: the first start does it", f"or now: {OPTIMIZE}")
         return
     yield Check("kokoro cut", "ok", f"its pieces lie in {folder}")
-    yield _verdict(config, folder)
+    yield _verdict(config, files, folder)
     yield _profile(config, folder)
 
 
@@ -84,12 +86,17 @@ def _cut_folder(files: ModelFiles) -> Path | None:
     return None if pieces is None else pieces.folder
 
 
-def _verdict(config: Config, folder: Path) -> Check:
+def _verdict(config: Config, files: ModelFiles, folder: Path) -> Check:
     from firstaudio.engines.kokoro.fidelity import read_verdict
     from firstaudio.engines.kokoro.loading import decide_decode, decide_precision
+    from firstaudio.engines.kokoro.voices import VoiceTable
 
+    try:
+        styles = VoiceTable(files.voices).digests()
+    except ConfigError as error:
+        return Check("kokoro verdict", "broken", error.message)
     verdict = read_verdict(folder)
-    decode, decode_reason = decide_decode(config.kokoro.decode, verdict)
+    decode, decode_reason = decide_decode(config.kokoro.decode, verdict, styles)
     _, precision_reason = decide_precision(config.kokoro.precision, verdict)
     figures = "" if verdict is None else f"; {_figures(verdict)}"
     detail = f"decode {decode}: {decode_reason}; precision: {precision_reason}{figures}"
@@ -107,16 +114,18 @@ def _distance(comparison: Comparison) -> str:
 
 def _profile(config: Config, folder: Path) -> Check:
     """The runtime that won here, and whether its figures still hold."""
-    from firstaudio.engines.kokoro.runtimes.profile import HASH_CHARS, changes, file_hash, machine_facts, read_profile
+    from firstaudio.engines.kokoro.runtimes.profile import changes, file_hash, machine_facts, profiles_of, read_profile
 
     name, window = "kokoro profile", folder / "window.onnx"
     try:
-        found = read_profile(folder / f"machine-{file_hash(window)[:HASH_CHARS]}.json")
+        profiles = [profile for path in profiles_of(folder, file_hash(window)) if (profile := read_profile(path))]
     except ConfigError as error:
         return Check(name, "info", error.message)
-    if found is None:
+    if not profiles:
         return Check(name, "info", "runtimes were not measured yet: the first start does it where there are several")
-    facts = machine_facts(window, found.facts.get("candidates", ()), config.kokoro.num_threads)
+    num_threads = config.kokoro.num_threads
+    found = next((profile for profile in profiles if profile.facts.get("num_threads") == num_threads), profiles[0])
+    facts = machine_facts(window, found.facts.get("candidates", ()), num_threads)
     others = (reason for runtime, reason in found.choice.reasons.items() if runtime != found.choice.winner)
     detail = f"{'; '.join((found.choice.reason, *others))} (measured {found.measured_at})"
     if stale := changes(found.facts, facts):

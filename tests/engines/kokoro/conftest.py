@@ -179,7 +179,7 @@ class Tiny:
             "window",
             [RoutedSession(name, each, is_stand_by=index > 0) for index, (name, each) in enumerate(sessions.items())],
         )
-        table = StatisticsTable(folder, len(self.pieces.norms.scale))
+        table = StatisticsTable(folder, len(self.pieces.norms.scale), self.voices.digests())
         return CutModel(self.pieces, self.decoder_with(window_runner(window)), [window], table)
 
     def style(self, num_tokens: int = 20, voice: str = VOICE) -> Floats:

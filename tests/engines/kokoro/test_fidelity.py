@@ -42,7 +42,8 @@ def comparison(*lsd_db: float, name: str = "windowed", seam_db: float | None = N
 
 
 def verdict(windowed: Comparison, bf16: Comparison | None = None) -> Verdict:
-    return Verdict(windowed, bf16, comparison(0.7, name="seeds"), ("af_heart",), "2026-01-02T03:04:05+00:00")
+    seeds = comparison(0.7, name="seeds")
+    return Verdict(windowed, bf16, seeds, ("af_heart",), "2026-01-02T03:04:05+00:00", {"af_heart": "a", "af_sky": "c"})
 
 
 def test_a_signal_is_at_no_distance_from_itself():
@@ -146,6 +147,21 @@ def test_a_verdict_is_read_as_it_was_written(tmp_path: Path, bf16: Comparison | 
     assert told["comparisons"]["windowed"]["passes"] is True
 
 
+@pytest.mark.parametrize(
+    ("there", "changed"),
+    [
+        ({"af_heart": "a", "af_sky": "c", "more": "m"}, []),
+        ({"af_heart": "a"}, []),
+        ({"af_heart": "b", "af_sky": "c"}, ["af_heart"]),
+        ({"af_heart": "b"}, ["af_heart"]),
+        ({"mine": "a"}, ["af_heart", "af_sky"]),
+        ({}, ["af_heart", "af_sky"]),
+    ],
+)
+def test_a_verdict_holds_for_the_voices_that_it_was_found_with(there: dict[str, str], changed: list[str]):
+    assert verdict(comparison(0.3)).changed_voices(there) == changed
+
+
 def test_a_verdict_of_no_number_allows_nothing_after_it_was_read(tmp_path: Path):
     verdict(comparison(math.nan)).save(tmp_path)
     found = read_verdict(tmp_path)
@@ -168,6 +184,7 @@ def changed(tmp_path: Path, **more: Any) -> None:
         {"comparisons": {"windowed": {"distances": []}, "seeds": {"distances": []}}},
         {"comparisons": {"windowed": {"distances": [{"db": 1}]}, "seeds": {"distances": [{"db": 1}]}}},
         {"voices": None},
+        {"styles": None},
     ],
 )
 def test_a_verdict_of_another_kind_is_none(tmp_path: Path, more: dict[str, Any]):

@@ -120,6 +120,32 @@ def test_a_verdict_decides(files: ModelFiles):
     assert (far.decode, "worst distance 5.00 dB" in far.decode_reason) == ("whole", True)
 
 
+def with_other_styles(tools: SimpleNamespace, path: Path) -> Path:
+    """The voices, each under another one's name."""
+    with np.load(tools.VOICES) as archive:
+        names = sorted(archive.files)
+        others = {name: archive[other] for name, other in zip(names, [*names[1:], names[0]], strict=True)}
+    with path.open("wb") as file:
+        np.savez(file, **others)
+    return path
+
+
+def test_other_styles_under_a_measured_name_are_decoded_whole_and_it_is_said(
+    files: ModelFiles, kokoro: Any, tools: SimpleNamespace, tmp_path: Path
+):
+    replace(verdict(0.2), styles={tools.VOICE: kokoro.voices.digests()[tools.VOICE]}).save(folder_of(files))
+    loaded = load_model(config(), files)
+    loaded.model.voices.put(tools.VOICE, kokoro.statistics(kokoro.features(60)))
+    assert (loaded.choices.decode, loaded.model.knows(tools.VOICE)) == ("windowed", True)
+
+    others = replace(files, voices=with_other_styles(tools, tmp_path / "others.npz"))
+    loaded = load_model(config(), others)
+    assert (loaded.choices.decode, loaded.model.knows(tools.VOICE)) == ("whole", False)
+    assert loaded.choices.decode_reason == (
+        "windows were judged with other styles of af_heart than there are now: run `firstaudio models optimize`"
+    )
+
+
 def test_what_is_loaded_speaks_in_windows_what_it_speaks_whole(
     files: ModelFiles, kokoro: Any, given: tuple[Any, ...], tools: SimpleNamespace
 ):
@@ -461,7 +487,7 @@ def test_without_the_package_of_graphs_the_extra_is_named(files: ModelFiles, mon
 def test_windows_are_taken_where_they_are_asked_for_or_were_found_faithful(
     asked: str, found: Verdict | None, expected: str, reason: str
 ):
-    decode, why = decide_decode(asked, found)
+    decode, why = decide_decode(asked, found, {"af_heart": "a"})
     assert decode == expected
     assert why.startswith(reason)
 

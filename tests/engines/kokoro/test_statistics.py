@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstaudio.engines.kokoro.statistics import FOLDER, StatisticsTable, measure_statistics
+from firstaudio.engines.kokoro.statistics import FOLDER, HASH_DIGITS, StatisticsTable, measure_statistics
 
 NUM_CHANNELS = 4
+STYLES = {"af_heart": "a" * 64, "af_bella": "b" * 64, "af_sky": "c" * 64, "../my voice": "d" * 64}
 
 
 def rows(value: float) -> Any:
@@ -22,7 +23,7 @@ def rows(value: float) -> Any:
 
 @pytest.fixture
 def table(tmp_path: Path) -> StatisticsTable:
-    table = StatisticsTable(tmp_path, NUM_CHANNELS)
+    table = StatisticsTable(tmp_path, NUM_CHANNELS, STYLES)
     table.put("af_heart", rows(1.0))
     table.put("af_bella", rows(4.0))
     return table
@@ -30,8 +31,8 @@ def table(tmp_path: Path) -> StatisticsTable:
 
 def damaged(tmp_path: Path, content: bytes) -> StatisticsTable:
     (tmp_path / FOLDER).mkdir()
-    (tmp_path / FOLDER / "af_heart.npy").write_bytes(content)
-    return StatisticsTable(tmp_path, NUM_CHANNELS)
+    (tmp_path / FOLDER / f"af_heart-{STYLES['af_heart'][:HASH_DIGITS]}.npy").write_bytes(content)
+    return StatisticsTable(tmp_path, NUM_CHANNELS, STYLES)
 
 
 def npy(array: Any) -> bytes:
@@ -47,7 +48,7 @@ def npz(array: Any) -> bytes:
 
 
 def test_what_was_put_is_there_for_another_table_too(table: StatisticsTable, tmp_path: Path):
-    for each in (table, StatisticsTable(tmp_path, NUM_CHANNELS)):
+    for each in (table, StatisticsTable(tmp_path, NUM_CHANNELS, STYLES)):
         assert each.has("af_heart")
         np.testing.assert_array_equal(each.get("af_heart"), rows(1.0))
 
@@ -77,8 +78,22 @@ def test_blends_leave_nothing_in_memory(table: StatisticsTable):
 
 def test_a_voice_that_is_measured_later_becomes_known(table: StatisticsTable, tmp_path: Path):
     assert not table.has("af_sky")
-    StatisticsTable(tmp_path, NUM_CHANNELS).put("af_sky", rows(1.0))
+    StatisticsTable(tmp_path, NUM_CHANNELS, STYLES).put("af_sky", rows(1.0))
     assert table.has("af_sky")
+
+
+def test_another_voice_of_the_same_name_is_not_known_and_both_keep_what_was_measured(
+    table: StatisticsTable, tmp_path: Path
+):
+    other = StatisticsTable(tmp_path, NUM_CHANNELS, STYLES | {"af_heart": "e" * 64})
+    assert (other.has("af_heart"), other.has("af_bella"), other.has("af_bella+af_heart")) == (False, True, False)
+    other.put("af_heart", rows(7.0))
+    for voices, found in ((other, 7.0), (StatisticsTable(tmp_path, NUM_CHANNELS, STYLES), 1.0)):
+        np.testing.assert_array_equal(voices.get("af_heart"), rows(found))
+
+
+def test_a_voice_that_is_not_in_the_file_is_not_known(table: StatisticsTable, tmp_path: Path):
+    assert not StatisticsTable(tmp_path, NUM_CHANNELS, {"af_sky": "c" * 64}).has("af_heart")
 
 
 def test_a_name_that_is_no_file_name_stays_in_the_folder(table: StatisticsTable, tmp_path: Path):
@@ -88,7 +103,7 @@ def test_a_name_that_is_no_file_name_stays_in_the_folder(table: StatisticsTable,
 
 
 def test_nothing_is_known_without_files(tmp_path: Path):
-    assert not StatisticsTable(tmp_path, NUM_CHANNELS).has("af_heart")
+    assert not StatisticsTable(tmp_path, NUM_CHANNELS, STYLES).has("af_heart")
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,36 @@ def test_single_voices_are_files_of_their_own(tmp_path):
     assert VoiceTable(tmp_path / "bm_saved.npy").resolve("default", None) == ("bm_saved", "en-gb")
 
 
+@pytest.mark.parametrize("name", ["warm+soft", "Ann (v2)", "ann(2)", " ann", "ann ", "", "+", "ann(", "a)b"])
+def test_a_name_that_would_be_read_as_a_blend_is_refused_with_the_next_step(tmp_path, name):
+    with pytest.raises(ConfigError) as caught:
+        VoiceTable(archive(tmp_path / "voices.npz", ["af_heart"], **{name: styles()}))
+    assert f"names a voice {name!r}, which cannot be told from a blend; rename it" in caught.value.message
+
+
+def test_a_file_of_such_a_name_is_refused_by_itself_and_in_its_folder(tmp_path):
+    (tmp_path / "voices").mkdir()
+    path = tmp_path / "voices" / "warm+soft.bin"
+    for each in (path, path.with_name("af_heart.bin")):
+        styles().tofile(each)
+    for wanted in (path, path.parent):
+        with pytest.raises(ConfigError, match=r"names a voice 'warm\+soft', which cannot be told"):
+            VoiceTable(wanted)
+
+
+@pytest.mark.parametrize("name", ["ann v2", "Zoë", "a-b_c.d", "[x]", "1"])
+def test_other_names_are_voices(tmp_path, name):
+    table = VoiceTable(archive(tmp_path / "voices.npz", [name]))
+    assert table.resolve(name.upper(), None)[0] == name
+    assert table.style(name, 1).shape == (1, STYLE_DIM)
+
+
+def test_digests_tell_styles_apart_and_not_the_files_that_they_lie_in(tmp_path):
+    one = VoiceTable(archive(tmp_path / "one.npz", ["af_x", "af_y"])).digests()
+    flat = VoiceTable(archive(tmp_path / "two.npz", [], af_x=styles(0, 510, (510, 256)), af_y=styles(0))).digests()
+    assert one["af_x"] == flat["af_x"] == flat["af_y"] != one["af_y"]
+
+
 @pytest.mark.parametrize(
     ("asked", "canonical"),
     [

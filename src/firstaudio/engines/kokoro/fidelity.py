@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from firstaudio.engines.kokoro.disk import atomic_write
 
 Floats = NDArray[np.float32]
 
-VERDICT_VERSION = 1
+VERDICT_VERSION = 2
 VERDICT_FILE = "fidelity.json"
 
 # A log-spectral distance of 1 dB on average, with none beyond 2 dB, is what listeners do not tell from the original.
@@ -109,6 +109,7 @@ class Verdict:
         seeds: Two noise seeds of the whole: how much the model differs from itself.
         voices: The voices of the sample.
         measured_at: ISO 8601, UTC.
+        styles: The hash of the styles of each of them, as it was then.
         version: Of how it is measured.
     """
 
@@ -117,6 +118,7 @@ class Verdict:
     seeds: Comparison
     voices: tuple[str, ...]
     measured_at: str
+    styles: Mapping[str, str] = field(default_factory=dict)
     version: int = VERDICT_VERSION
 
     @property
@@ -129,6 +131,15 @@ class Verdict:
         """Whether bf16 is the default."""
         return self.bf16 is not None and self.bf16.passes
 
+    def changed_voices(self, styles: Mapping[str, str]) -> list[str]:
+        """Voices that have other styles now, or are gone; those that are gone only where all of them are.
+
+        Args:
+            styles: The voices there are now, and the hash of the styles of each.
+        """
+        there = [name for name in self.styles if name in styles]
+        return [name for name in there or self.styles if styles.get(name) != self.styles[name]]
+
     def save(self, folder: Path) -> None:
         """Write `fidelity.json`. Raises OSError."""
         atomic_write(folder / VERDICT_FILE, (json.dumps(self.to_json(), indent=2) + "\n").encode())
@@ -140,6 +151,7 @@ class Verdict:
             "version": self.version,
             "measured_at": self.measured_at,
             "voices": list(self.voices),
+            "styles": dict(self.styles),
             "bound": {"mean_db": MAX_MEAN_DB, "worst_db": MAX_WORST_DB, "seam_db": MAX_SEAM_DB},
             "comparisons": {
                 each.name: {
@@ -166,7 +178,12 @@ def read_verdict(folder: Path) -> Verdict | None:
             for name, comparison in row["comparisons"].items()
         }
         return Verdict(
-            found["windowed"], found.get("bf16"), found["seeds"], tuple(row["voices"]), str(row["measured_at"])
+            found["windowed"],
+            found.get("bf16"),
+            found["seeds"],
+            tuple(row["voices"]),
+            str(row["measured_at"]),
+            dict(row["styles"]),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

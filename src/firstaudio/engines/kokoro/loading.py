@@ -31,6 +31,7 @@ from firstaudio.engines.kokoro.runtimes.profile import MachineProfile, load_or_m
 from firstaudio.engines.kokoro.sessions import Lazy, load_window, window_shapes
 from firstaudio.engines.kokoro.statistics import StatisticsTable
 from firstaudio.engines.kokoro.store import ModelFiles
+from firstaudio.engines.kokoro.voices import VoiceTable
 from firstaudio.engines.kokoro.windows import LENGTHS
 from firstaudio.errors import ConfigError, EngineError, MissingExtraError
 
@@ -101,7 +102,10 @@ def load_model(config: Config, files: ModelFiles, progress: Progress = silent) -
         EngineError: Nothing here can run the model.
     """
     pieces, problem = cut_or_reason(files)
-    loaded = _whole_file(config, files, problem) if pieces is None else _cut_model(config, pieces, progress)
+    if pieces is None:
+        loaded = _whole_file(config, files, problem)
+    else:
+        loaded = _cut_model(config, pieces, VoiceTable(files.voices).digests(), progress)
     trim()
     return loaded
 
@@ -147,11 +151,11 @@ def _whole_file(config: Config, files: ModelFiles, problem: str) -> Loaded:
     return Loaded(WholeModel(whole_file_on(sessions, dialect), dialect), choices)
 
 
-def _cut_model(config: Config, pieces: Pieces, progress: Progress) -> Loaded:
+def _cut_model(config: Config, pieces: Pieces, styles: Mapping[str, str], progress: Progress) -> Loaded:
     own = config.kokoro
     verdict = read_verdict(pieces.folder)
     precision, precision_reason = decide_precision(own.precision, verdict)
-    decode, decode_reason = decide_decode(own.decode, verdict)
+    decode, decode_reason = decide_decode(own.decode, verdict, styles)
     cpu = _cpu(config)
     candidates = resolve(own.runtimes, precision, num_threads=own.num_threads, cache_folder=pieces.compiled)
     loaded = {
@@ -182,7 +186,7 @@ def _cut_model(config: Config, pieces: Pieces, progress: Progress) -> Loaded:
         pieces.noise,
         cpu.name,
     )
-    table = StatisticsTable(pieces.folder, len(pieces.norms.scale))
+    table = StatisticsTable(pieces.folder, len(pieces.norms.scale), styles)
     model = CutModel(pieces, decoder, [window, *loaded.values()], table)
     choices = Choices(
         decode, decode_reason, windows.runtimes, windows.reasons, precision_reason, ignored_settings=ignored
@@ -252,12 +256,23 @@ def _windows_on_request(config: Config, pieces: Pieces, candidates: Sequence[Run
     return _Windows(sessions, (cpu.name,), without_windows(names, on_request, cpu.name, why))
 
 
-def decide_decode(asked: str, verdict: Verdict | None) -> tuple[str, str]:
-    """How requests are decoded that ask for nothing, and why."""
+def decide_decode(asked: str, verdict: Verdict | None, styles: Mapping[str, str]) -> tuple[str, str]:
+    """How requests are decoded that ask for nothing, and why.
+
+    Args:
+        asked: `kokoro.decode`.
+        verdict: What `models optimize` found.
+        styles: The voices there are, and the hash of the styles of each.
+    """
     if asked != "auto":
         return asked, "kokoro.decode says so"
     if verdict is None:
         return "whole", NEVER_OPTIMIZED
+    if changed := verdict.changed_voices(styles):
+        return "whole", (
+            f"windows were judged with other styles of {', '.join(changed)} than there are now: run "
+            "`firstaudio models optimize`"
+        )
     if verdict.allows_windows:
         return "windowed", f"windows are {verdict.windowed.mean_db:.2f} dB from whole, two noise seeds " + (
             f"{verdict.seeds.mean_db:.2f} dB from each other (measured {verdict.measured_at})"

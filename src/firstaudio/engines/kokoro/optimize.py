@@ -158,7 +158,7 @@ class _Bench:
         voices: VoiceTable,
     ) -> None:
         self._pieces, self._measuring, self._tokens, self._voices = pieces, measuring, tokens, voices
-        self._table = StatisticsTable(pieces.folder, len(pieces.norms.scale))
+        self._table = StatisticsTable(pieces.folder, len(pieces.norms.scale), voices.digests())
         load = partial(cpu.load)
         self._fixed = {name: load(pieces.path(name)) for name in ("front", "source", "tail")}
         self._generator = Lazy(lambda: load(pieces.path("generator")))
@@ -203,6 +203,7 @@ class _Bench:
             Comparison("seeds", tuple(seeds)),
             tuple(sample),
             datetime.now(UTC).isoformat(timespec="seconds"),
+            {name: self._voices.digests()[name] for name in sample},
         )
 
     def _features(self, voice: str, sentences: Sequence[str]) -> list[Features]:

@@ -3,7 +3,7 @@
 <model folder>/pieces/<first digits of the source's SHA-256>-<version of the cut>/
     front.onnx source.onnx generator.onnx window.onnx tail.onnx norms.npz
     manifest.json       written last: without it, nothing in the folder is used
-    statistics/         what `optimize` measured of each voice
+    statistics/         what `optimize` measured of each voice, by name and hash of its styles
     fidelity.json       its verdict
     compiled/           what runtimes keep of the window piece (`runtimes/kept.py`)
 """

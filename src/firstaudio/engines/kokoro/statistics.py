@@ -1,13 +1,14 @@
 """Mean and variance at each norm of the generator, for each voice: what windows use in place of their own.
 
 They are measured once, on sentences of the voice's language decoded whole (`models optimize`), and lie beside the
-pieces. A blend of voices has the weighted mean of theirs.
+pieces, each under its voice's name and styles: another voice of the same name has others. A blend of voices has the
+weighted mean of theirs.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from firstaudio.engines.kokoro.voices import shares_of
 Floats = NDArray[np.float32]
 
 FOLDER = "statistics"
+HASH_DIGITS = 16  # of the hash of a voice's styles, in the file's name
 _SAFE = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -29,11 +31,13 @@ class StatisticsTable:
     Args:
         folder: Of the pieces.
         num_channels: Of all norms together.
+        styles: The voices there are, and the hash of the styles of each: see `VoiceTable.digests`.
     """
 
-    def __init__(self, folder: Path, num_channels: int) -> None:
+    def __init__(self, folder: Path, num_channels: int, styles: Mapping[str, str]) -> None:
         self._folder = folder / FOLDER
         self._num_channels = num_channels
+        self._styles = dict(styles)
         self._known: dict[str, Floats] = {}
 
     def has(self, voice: str) -> bool:
@@ -59,7 +63,7 @@ class StatisticsTable:
 
     def _read(self, name: str) -> Floats | None:
         known = self._known.get(name)
-        if known is not None:
+        if known is not None or name not in self._styles:
             return known
         try:
             with self._path(name).open("rb") as file:
@@ -73,7 +77,7 @@ class StatisticsTable:
 
     def _path(self, name: str) -> Path:
         safe = name if _SAFE.fullmatch(name) else name.encode().hex()
-        return self._folder / f"{safe}.npy"
+        return self._folder / f"{safe}-{self._styles[name][:HASH_DIGITS]}.npy"
 
 
 def measure_statistics(runs: Sequence[Callable[[], tuple[Floats, int]]]) -> Floats:

@@ -9,6 +9,7 @@ A blend is written as users of Kokoro-FastAPI write it: `af_bella(2)+af_sky(1)`;
 from __future__ import annotations
 
 import difflib
+import hashlib
 import math
 import re
 import zipfile
@@ -100,6 +101,7 @@ class VoiceTable:
 
     def __init__(self, path: Path) -> None:
         self._styles = dict(sorted(_read(path).items()))
+        self._digests: dict[str, str] = {}
         self._by_lower = {name.lower(): name for name in self._styles}
         self._aliases = {
             alias: self._nearest(wanted) for alias, wanted in ALIASES.items() if alias not in self._by_lower
@@ -109,6 +111,13 @@ class VoiceTable:
     def languages(self) -> tuple[str, ...]:
         """BCP-47 tags that the voices speak by themselves, sorted."""
         return tuple(sorted({language_of(name) for name in self._styles}))
+
+    def digests(self) -> dict[str, str]:
+        """The SHA-256 of each voice's styles, by name: the same name in another file may be another voice."""
+        self._digests = self._digests or {
+            name: hashlib.sha256(styles).hexdigest() for name, styles in self._styles.items()
+        }
+        return dict(self._digests)
 
     def voices(self) -> list[Voice]:
         """Aliases first (`default`, OpenAI's names), then the file's own."""
@@ -283,7 +292,20 @@ def _read(path: Path) -> dict[str, Styles]:
         raise ConfigError(f"{path} cannot be read as voices ({error}); {_NEXT_STEP}") from error
     if not voices:
         raise ConfigError(f"{path} holds no voice; {_NEXT_STEP}")
+    if ambiguous := [name for name in voices if not _is_name(name)]:
+        raise ConfigError(
+            f"{path} names a voice {ambiguous[0]!r}, which cannot be told from a blend; rename it: no '+', no "
+            "brackets, no space at the ends"
+        )
     return voices
+
+
+def _is_name(name: str) -> bool:
+    """Whether it is a voice's name, and nothing else, where it is asked for."""
+    try:
+        return list(_parts(name)) == [(name, 1.0)]
+    except UnknownVoiceError:
+        return False
 
 
 def _one(path: Path) -> Styles:

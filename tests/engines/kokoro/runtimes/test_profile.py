@@ -11,7 +11,13 @@ import pytest
 
 from firstaudio.engines.kokoro.runtimes import profile
 from firstaudio.engines.kokoro.runtimes.figures import EQUAL_DB, Figures, choose
-from firstaudio.engines.kokoro.runtimes.profile import load_or_measure, machine_facts, read_profile
+from firstaudio.engines.kokoro.runtimes.profile import (
+    load_or_measure,
+    machine_facts,
+    profile_path,
+    profiles_of,
+    read_profile,
+)
 from firstaudio.errors import ConfigError, EngineError, MissingExtraError
 
 
@@ -71,6 +77,21 @@ def test_a_change_that_matters_is_measured_again_and_replaces_the_old_one(tmp_pa
     load_or_measure(tmp_path, facts | changed, measure)
 
     assert measure.num == 2
+
+
+@pytest.mark.parametrize("chosen", [{"candidates": ["onnxruntime-cpu", "openvino-cpu-bf16"]}, {"num_threads": 4}])
+def test_settings_that_change_to_and_fro_have_a_profile_each(tmp_path, facts, measure, chosen):
+    """As one server in f32 and one in bf16 over one folder."""
+    for _ in range(3):
+        kept = load_or_measure(tmp_path, facts, measure)
+        assert load_or_measure(tmp_path, facts | chosen, measure).facts == facts | chosen
+
+    assert measure.num == 2
+    assert kept.facts == facts
+    assert set(profiles_of(tmp_path, facts["graph"])) == {
+        profile_path(tmp_path, facts),
+        profile_path(tmp_path, facts | chosen),
+    }
 
 
 def test_facts_name_what_figures_depend_on(facts, graph):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -25,6 +26,8 @@ MEASUREMENT_VERSION = 1  # of how `compare` measures and `choose` chooses: figur
 LIBRARIES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "openvino")
 LOCK_TIMEOUT_S = 300.0  # another process measures meanwhile; a minute is long for it
 HASH_CHARS = 16  # of the graph's hash, in the file's name
+SETTINGS = ("candidates", "num_threads")  # facts that somebody chose: each choice has a profile of its own
+SETTINGS_CHARS = 8  # of their hash, in the file's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +91,17 @@ def load_or_measure(folder: Path, facts: Mapping[str, Any], measure: Callable[[]
     was measured holds for this process.
 
     Args:
-        folder: Where profiles lie: one for each graph.
+        folder: Where profiles lie: one for each graph and choice of settings.
         facts: As `machine_facts` gives them.
         measure: Takes seconds. What it raises is raised.
 
     Raises:
         MissingExtraError: filelock is not installed.
     """
-    path = folder / f"machine-{facts['graph'][:HASH_CHARS]}.json"
+    path = profile_path(folder, facts)
     if found := _fresh(path, facts):
         return found
-    with _locked(path) as is_locked:
+    with _locked(folder / f"{_beginning(facts['graph'])}.lock") as is_locked:
         if is_locked and (found := _fresh(path, facts)):
             return found  # measured while we waited
         _set_aside(path)
@@ -106,6 +109,29 @@ def load_or_measure(folder: Path, facts: Mapping[str, Any], measure: Callable[[]
         if is_locked:
             _save(path, profile)
         return profile
+
+
+def profile_path(folder: Path, facts: Mapping[str, Any]) -> Path:
+    """Where the profile of a graph lies that was measured with these settings."""
+    chosen = json.dumps([facts[name] for name in SETTINGS])
+    settings = hashlib.sha256(chosen.encode()).hexdigest()[:SETTINGS_CHARS]
+    return folder / f"{_beginning(facts['graph'])}-{settings}.json"
+
+
+def profiles_of(folder: Path, graph: str) -> list[Path]:
+    """The profiles of a graph, one for each choice of settings, the one that was written last first.
+
+    Args:
+        folder: Where profiles lie.
+        graph: SHA-256 of the graph.
+    """
+    found = folder.glob(f"{_beginning(graph)}-*.json")
+    return sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+
+
+def _beginning(graph: str) -> str:
+    """Of the names of all files about a graph."""
+    return f"machine-{graph[:HASH_CHARS]}"
 
 
 def read_profile(path: Path) -> MachineProfile | None:
@@ -165,12 +191,15 @@ def _set_aside(path: Path) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[bool]:
-    """Nobody else measures inside; False where the folder cannot be written to or another process takes too long."""
+    """Nobody else measures the graph inside, nor with other settings: they would slow each other down.
+
+    False where the folder cannot be written to or another process takes too long.
+    """
     try:
         import filelock
     except ImportError as error:
         raise MissingExtraError("the machine profile", "kokoro") from error
-    lock = filelock.FileLock(path.with_suffix(".lock"), timeout=LOCK_TIMEOUT_S)
+    lock = filelock.FileLock(path, timeout=LOCK_TIMEOUT_S)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
