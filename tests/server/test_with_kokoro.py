@@ -148,6 +148,38 @@ def test_a_client_that_goes_away_leaves_the_engine_free_and_the_next_one_hears_t
     np.testing.assert_array_equal(pcm(kokoro.speak(**fields)), before)
 
 
+def test_a_model_that_was_only_pulled_says_what_really_runs(tools: Any, config: Config, tmp_path: Path):
+    """Nobody has optimized it, so all is decoded whole: every page names the runtime that the answer names."""
+    pulled = replace(
+        config,
+        kokoro=replace(config.kokoro, runtimes=("auto",)),
+        model=ModelConfig(folder=str(tmp_path / "models")),
+        telemetry=TelemetryConfig(state_folder=str(tmp_path / "state")),
+    )
+    with tools.run(pulled) as running:
+        before = runs_of(running)
+        reply = running.speak(input="Nobody asked.", response_format="pcm")
+        assert len(pcm(reply))
+        status, after = running.get("/status").json, runs_of(running)
+    assert (reply.headers["X-Decode"], reply.headers["X-Runtime"]) == ("whole", "onnxruntime-cpu")
+    assert status["onnx_providers"] == ["onnxruntime-cpu"]
+    assert (
+        "used for everything, because decode is whole"
+        in (status["engines"][0]["report"]["runtime_reasons"]["onnxruntime-cpu"])
+    )
+    ran = {piece: after[piece] - before[piece] for piece in after}
+    assert ran == {"front": 1, "source": 1, "generator": 1, "tail": 1, "window": 0}
+
+
+def runs_of(running: Any) -> dict[str, int]:
+    """Steps of each piece, on all its sessions."""
+    found: dict[str, int] = {}
+    for each in running.get("/session-status").json["sessions"]:
+        assert each["name"] == "onnxruntime-cpu"
+        found[each["piece"]] = found.get(each["piece"], 0) + each["num_runs"]
+    return found
+
+
 def test_another_engine_speaks_until_this_one_is_ready(tools: Any, config: Config, monkeypatch: pytest.MonkeyPatch):
     go = threading.Event()
     start = KokoroEngine._start

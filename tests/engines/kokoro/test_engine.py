@@ -23,6 +23,7 @@ from firstaudio.engines.kokoro import loading
 from firstaudio.engines.kokoro.engine import KokoroEngine, Prepared
 from firstaudio.engines.kokoro.fidelity import Comparison, Distance, Verdict, distance
 from firstaudio.engines.kokoro.phonemes import Sound
+from firstaudio.engines.kokoro.runtimes.cost import Cost
 from firstaudio.engines.kokoro.runtimes.ort import OrtRuntime
 from firstaudio.engines.kokoro.statistics import measure_statistics
 from firstaudio.engines.kokoro.vocabulary import IDS
@@ -505,6 +506,60 @@ async def test_a_stream_whose_first_step_fails_everywhere_is_begun_again_and_is_
     await door.close()
     assert stream.trace.num_retries == 1
     check_marks(chunks, SENTENCE)
+
+
+class Meeting:
+    """Devices whose first step, once they are awaited, does not end before the others' has begun."""
+
+    barrier: threading.Barrier | None = None
+
+
+class MeetingDevice:
+    """A runtime, and its one session."""
+
+    inputs: tuple[Any, ...] = ()
+    outputs: tuple[Any, ...] = ()
+
+    def __init__(self, name: str, meeting: Meeting) -> None:
+        self.name, self._meeting, self._has_met = name, meeting, False
+
+    def load(self, model: Path, shapes: Any = None) -> MeetingDevice:
+        self._session = OrtRuntime("cpu", num_threads=1).load(model)
+        return self
+
+    def run(self, inputs: Any) -> Any:
+        if self._meeting.barrier is not None and not self._has_met:
+            self._has_met = True
+            self._meeting.barrier.wait(20)
+        return self._session.run(inputs)
+
+
+async def test_two_devices_that_were_named_run_steps_at_the_same_time(
+    windowed: KokoroEngine, monkeypatch: pytest.MonkeyPatch
+):
+    meeting = Meeting()
+    devices = [MeetingDevice("fake-gpu", meeting), MeetingDevice("fake-neural", meeting)]
+    monkeypatch.setattr(loading, "resolve", lambda *_given, **_more: devices)
+    named = replace(windowed._config.kokoro, runtimes=("fake-gpu", "fake-neural"))
+    engine = KokoroEngine(replace(windowed._config, kokoro=named))
+    door = Synthesizer(engine._config, {"kokoro": engine})
+    await door.start()
+    assert engine.info.num_lanes == 2
+    [window] = [each for each in engine._keeper.peek().model._loaded if each.name == "window"]
+    for session in window._router._board.sessions:
+        session.cost = Cost()  # as long as nobody knows, the idle one is taken
+    meeting.barrier = threading.Barrier(2)
+
+    async def speak_all(text: str) -> str:
+        async with door.stream(Utterance(text, voice="af_heart")) as stream:
+            assert [chunk async for chunk in stream]
+        return stream.trace.runtime
+
+    async with asyncio.timeout(60):
+        ran = await asyncio.gather(speak_all(SENTENCE), speak_all("Another one that is spoken at the very same time."))
+    await door.close()
+    assert {name for names in ran for name in names.split(",")} == {"fake-gpu", "fake-neural"}
+    assert not meeting.barrier.broken
 
 
 # When it starts.
