@@ -18,7 +18,7 @@ import pytest
 from firstaudio.config import Config, KokoroConfig, ModelConfig
 from firstaudio.engines.kokoro.download import DownloadError, Patience, Silent
 from firstaudio.engines.kokoro.pull import BY_HAND, pull
-from firstaudio.engines.kokoro.store import find, read_manifest, verify
+from firstaudio.engines.kokoro.store import find, installed, model_folder, read_manifest, verify
 from firstaudio.errors import ConfigError
 
 from .mirror import CONTENT, Answer, Heard, Server, release_of, serving
@@ -113,6 +113,16 @@ def test_what_is_used_stays_while_a_forced_pull_fails(server: Server, config: Mo
         pull(release_of(server.url), "f32", config, force=True, patience=ONCE)
 
     assert found(config) == (CONTENT["model.onnx"], CONTENT["voices.bin"])
+
+
+def test_a_pull_that_came_to_nothing_leaves_no_model(server: Server, config: ModelConfig):
+    server.script = [Answer(status=404)]
+    with pytest.raises(DownloadError, match="still needed in"):
+        pull(release_of(server.url), "f32", config, patience=ONCE)
+
+    folder = model_folder(config)
+    assert (folder / "kokoro").is_dir()  # the message sends people there with files of their own
+    assert installed(folder) == []
 
 
 def test_a_damaged_file_is_mended(server: Server, config: ModelConfig):

@@ -290,3 +290,16 @@ def test_a_link_out_of_the_folder_is_not_followed(folder: Path, tmp_path: Path):
 def test_a_model_that_is_not_there_is_refused_with_those_that_are(folder: Path):
     with pytest.raises(ConfigError, match=r"no model 'kokoro'.*installed: none"):
         existing(folder, "kokoro")
+
+
+def test_an_empty_folder_is_no_model_and_one_that_was_begun_says_so(folder: Path):
+    """What a pull leaves that came to nothing, and one that was broken off."""
+    (folder / "kokoro").mkdir(parents=True)
+    assert installed(folder) == []
+    with pytest.raises(ConfigError, match=r"no model 'kokoro'.*installed: none"):
+        verify(folder, "kokoro")
+    (folder / "kokoro" / "model.onnx.part").write_bytes(b"half")
+    put(folder, "model.onnx", model="mine")
+    with pytest.raises(ConfigError, match=r"no model 'x'.*installed: kokoro \(incomplete\), mine$"):
+        existing(folder, "x")
+    assert remove(folder, "kokoro") == 4

@@ -190,8 +190,13 @@ def existing(folder: Path, name: str) -> Path:
     path = folder / checked_name(name)
     if path.is_dir() and _is_model(path):
         return path
-    names = ", ".join(model.manifest.name for model in installed(folder)) or "none"
+    names = ", ".join(map(_named, installed(folder))) or "none"
     raise ConfigError(f"no model {name!r} in {folder}; installed: {names}")
+
+
+def _named(model: InstalledModel) -> str:
+    is_begun = not (model.manifest.files or model.copied or model.num_derived_bytes or model.problem)
+    return f"{model.folder.name} (incomplete)" if is_begun else model.folder.name
 
 
 def checked_name(name: str) -> str:
@@ -290,8 +295,18 @@ def _absent(model: Path, role: Role) -> str:
 
 
 def _is_model(path: Path) -> bool:
-    """Whether a sub-folder is one of ours, and not a folder of somebody's who set `model.folder` to it."""
-    return (path / MANIFEST_FILE).is_file() or path.name in (*RELEASES, SHAPE, OWN)
+    """Whether a sub-folder is one of ours, and not a folder of somebody's who set `model.folder` to it.
+
+    An empty one is what a pull leaves that came to nothing: a place for files that are copied by hand, and no model.
+    """
+    return (path / MANIFEST_FILE).is_file() or (path.name in (*RELEASES, SHAPE, OWN) and not _is_empty(path))
+
+
+def _is_empty(folder: Path) -> bool:
+    try:
+        return not any(folder.iterdir())
+    except OSError:
+        return False  # what is in it is its owner's secret
 
 
 def _look(path: Path) -> InstalledModel:
