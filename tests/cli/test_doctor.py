@@ -14,7 +14,7 @@ from firstaudio.engines.kokoro.fidelity import Comparison, Distance, Verdict
 from firstaudio.engines.kokoro.pieces import pieces_of
 from firstaudio.engines.kokoro.runtimes import detect
 from firstaudio.engines.kokoro.runtimes.figures import Choice, Figures
-from firstaudio.engines.kokoro.runtimes.profile import MachineProfile, machine_facts, profile_path
+from firstaudio.engines.kokoro.runtimes.profile import MachineProfile, arithmetic_facts, machine_facts, profile_path
 
 TINY = Path(__file__).parents[1] / "data" / "kokoro" / "model.onnx"
 
@@ -214,9 +214,8 @@ def test_settings_that_have_no_effect_are_told(checks, pieces: Path, monkeypatch
 def test_the_verdict_is_shown_with_its_numbers(checks, pieces: Path, monkeypatch):
     monkeypatch.setattr("firstaudio.cli.doctor._try_engine", lambda *_: "speaks")
     near, far = (Distance(0.4, 20.0),), (Distance(1.5, 9.0),)
-    Verdict(Comparison("windowed", near), Comparison("bf16", far), Comparison("seeds", far), ("a",), "2026-01-01").save(
-        pieces
-    )
+    compared = Comparison("windowed", near), Comparison("bf16", far), Comparison("seeds", far)
+    Verdict(*compared, ("a",), "2026-01-01", facts=arithmetic_facts()).save(pieces)
     found, _ = checks()
 
     told = found["kokoro verdict"]

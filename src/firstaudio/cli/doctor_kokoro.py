@@ -89,6 +89,7 @@ def _cut_folder(files: ModelFiles) -> Path | None:
 def _verdict(config: Config, files: ModelFiles, folder: Path) -> Check:
     from firstaudio.engines.kokoro.fidelity import read_verdict
     from firstaudio.engines.kokoro.loading import decide_decode, decide_precision
+    from firstaudio.engines.kokoro.runtimes.profile import arithmetic_facts
     from firstaudio.engines.kokoro.voices import VoiceTable
 
     try:
@@ -97,7 +98,7 @@ def _verdict(config: Config, files: ModelFiles, folder: Path) -> Check:
         return Check("kokoro verdict", "broken", error.message)
     verdict = read_verdict(folder)
     decode, decode_reason = decide_decode(config.kokoro.decode, verdict, styles)
-    _, precision_reason = decide_precision(config.kokoro.precision, verdict)
+    _, precision_reason = decide_precision(config.kokoro.precision, verdict, arithmetic_facts())
     figures = "" if verdict is None else f"; {_figures(verdict)}"
     detail = f"decode {decode}: {decode_reason}; precision: {precision_reason}{figures}"
     return Check("kokoro verdict", "info" if verdict is None else "ok", detail, OPTIMIZE if verdict is None else "")

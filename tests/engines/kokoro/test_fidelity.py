@@ -43,7 +43,8 @@ def comparison(*lsd_db: float, name: str = "windowed", seam_db: float | None = N
 
 def verdict(windowed: Comparison, bf16: Comparison | None = None) -> Verdict:
     seeds = comparison(0.7, name="seeds")
-    return Verdict(windowed, bf16, seeds, ("af_heart",), "2026-01-02T03:04:05+00:00", {"af_heart": "a", "af_sky": "c"})
+    styles = {"af_heart": "a", "af_sky": "c"}
+    return Verdict(windowed, bf16, seeds, ("af_heart",), "2026-01-02T03:04:05+00:00", styles, {"openvino": "1.0"})
 
 
 def test_a_signal_is_at_no_distance_from_itself():
@@ -185,6 +186,7 @@ def changed(tmp_path: Path, **more: Any) -> None:
         {"comparisons": {"windowed": {"distances": [{"db": 1}]}, "seeds": {"distances": [{"db": 1}]}}},
         {"voices": None},
         {"styles": None},
+        {"facts": None},
     ],
 )
 def test_a_verdict_of_another_kind_is_none(tmp_path: Path, more: dict[str, Any]):

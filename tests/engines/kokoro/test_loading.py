@@ -30,6 +30,7 @@ from firstaudio.engines.kokoro.model import CutModel, WholeModel
 from firstaudio.engines.kokoro.runtimes.figures import MIN_ROUNDS
 from firstaudio.engines.kokoro.runtimes.measure import compare
 from firstaudio.engines.kokoro.runtimes.ort import OrtRuntime
+from firstaudio.engines.kokoro.runtimes.profile import arithmetic_facts
 from firstaudio.engines.kokoro.store import ModelFiles
 from firstaudio.errors import ConfigError, EngineError, MissingExtraError
 
@@ -43,7 +44,8 @@ def config(**kokoro: Any) -> Config:
 def verdict(windowed_db: float = 0.2, bf16_db: float | None = None) -> Verdict:
     bf16 = None if bf16_db is None else Comparison("bf16", (Distance(bf16_db, 30.0),))
     windowed = Comparison("windowed", (Distance(windowed_db, 30.0, 0.1),))
-    return Verdict(windowed, bf16, Comparison("seeds", (Distance(0.7, 20.0),)), ("af_heart",), "2026-01-02T03:04:05")
+    seeds = Comparison("seeds", (Distance(0.7, 20.0),))
+    return Verdict(windowed, bf16, seeds, ("af_heart",), "2026-01-02T03:04:05", facts=arithmetic_facts())
 
 
 class OtherRuntime:
@@ -506,6 +508,28 @@ def test_windows_are_taken_where_they_are_asked_for_or_were_found_faithful(
 def test_bf16_is_taken_where_it_is_asked_for_or_was_found_faithful(
     asked: str, found: Verdict | None, expected: str, reason: str
 ):
-    precision, why = decide_precision(asked, found)
+    precision, why = decide_precision(asked, found, arithmetic_facts())
     assert precision == expected
     assert why.startswith(reason)
+
+
+@pytest.mark.parametrize("bf16_db", [None, 0.1])
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"openvino": "2027.1"}, 'openvino was "2026.4", is "2027.1"'),
+        ({"processor": "Another"}, 'processor was "One", is "Another"'),
+        ({"flags": ["avx512_bf16"]}, 'flags was ["amx_bf16"], is ["avx512_bf16"]'),
+    ],
+)
+def test_what_was_found_of_bf16_elsewhere_allows_nothing_here(
+    changed: dict[str, Any], said: str, bf16_db: float | None
+):
+    """As after an upgrade, or on another machine than the image was made on; f32 is the same everywhere."""
+    facts = {"processor": "One", "architecture": "x86_64", "flags": ["amx_bf16"], "openvino": "2026.4"}
+    found = replace(verdict(0.1, bf16_db), facts=facts)
+    assert decide_precision("auto", found, facts)[0] == ("f32" if bf16_db is None else "auto")
+    precision, why = decide_precision("auto", found, facts | changed)
+    assert precision == "f32"
+    assert why == f"bf16 was judged under other circumstances ({said}): run `firstaudio models optimize`"
+    assert decide_decode("auto", found, {})[0] == "windowed"

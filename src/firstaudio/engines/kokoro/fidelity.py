@@ -110,6 +110,7 @@ class Verdict:
         voices: The voices of the sample.
         measured_at: ISO 8601, UTC.
         styles: The hash of the styles of each of them, as it was then.
+        facts: What bf16 was computed with; see `arithmetic_facts`. What is said of f32 holds elsewhere, too.
         version: Of how it is measured.
     """
 
@@ -119,6 +120,7 @@ class Verdict:
     voices: tuple[str, ...]
     measured_at: str
     styles: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
     version: int = VERDICT_VERSION
 
     @property
@@ -152,6 +154,7 @@ class Verdict:
             "measured_at": self.measured_at,
             "voices": list(self.voices),
             "styles": dict(self.styles),
+            "facts": dict(self.facts),
             "bound": {"mean_db": MAX_MEAN_DB, "worst_db": MAX_WORST_DB, "seam_db": MAX_SEAM_DB},
             "comparisons": {
                 each.name: {
@@ -184,6 +187,7 @@ def read_verdict(folder: Path) -> Verdict | None:
             tuple(row["voices"]),
             str(row["measured_at"]),
             dict(row["styles"]),
+            dict(row["facts"]),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

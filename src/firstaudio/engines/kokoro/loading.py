@@ -27,7 +27,13 @@ from firstaudio.engines.kokoro.runtimes.detect import device_of, resolve
 from firstaudio.engines.kokoro.runtimes.figures import Choice, choose
 from firstaudio.engines.kokoro.runtimes.measure import compare
 from firstaudio.engines.kokoro.runtimes.ort import OrtRuntime
-from firstaudio.engines.kokoro.runtimes.profile import MachineProfile, load_or_measure, machine_facts
+from firstaudio.engines.kokoro.runtimes.profile import (
+    MachineProfile,
+    arithmetic_facts,
+    changes,
+    load_or_measure,
+    machine_facts,
+)
 from firstaudio.engines.kokoro.sessions import Lazy, load_window, window_shapes
 from firstaudio.engines.kokoro.statistics import StatisticsTable
 from firstaudio.engines.kokoro.store import ModelFiles
@@ -154,7 +160,7 @@ def _whole_file(config: Config, files: ModelFiles, problem: str) -> Loaded:
 def _cut_model(config: Config, pieces: Pieces, styles: Mapping[str, str], progress: Progress) -> Loaded:
     own = config.kokoro
     verdict = read_verdict(pieces.folder)
-    precision, precision_reason = decide_precision(own.precision, verdict)
+    precision, precision_reason = decide_precision(own.precision, verdict, arithmetic_facts())
     decode, decode_reason = decide_decode(own.decode, verdict, styles)
     cpu = _cpu(config)
     candidates = resolve(own.runtimes, precision, num_threads=own.num_threads, cache_folder=pieces.compiled)
@@ -280,12 +286,20 @@ def decide_decode(asked: str, verdict: Verdict | None, styles: Mapping[str, str]
     return "whole", f"windows are too far from whole: {'; '.join(verdict.windowed.failures)}"
 
 
-def decide_precision(asked: str, verdict: Verdict | None) -> tuple[Any, str]:
-    """Which arithmetic runtimes may use, and why."""
+def decide_precision(asked: str, verdict: Verdict | None, here: Mapping[str, Any]) -> tuple[Any, str]:
+    """Which arithmetic runtimes may use, and why.
+
+    Args:
+        asked: `kokoro.precision`.
+        verdict: What `models optimize` found.
+        here: `arithmetic_facts` of this machine.
+    """
     if asked != "auto":
         return asked, "kokoro.precision says so"
     if verdict is None:
         return "f32", NEVER_OPTIMIZED
+    if changed := "; ".join(changes(verdict.facts, here)):
+        return "f32", f"bf16 was judged under other circumstances ({changed}): run `firstaudio models optimize`"
     if verdict.bf16 is None:
         return "f32", "no runtime here computed in bf16 when it was measured"
     if verdict.allows_bf16:

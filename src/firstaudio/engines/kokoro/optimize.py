@@ -23,6 +23,7 @@ from firstaudio.engines.kokoro.pieces import Pieces, cached_pieces
 from firstaudio.engines.kokoro.runtimes.base import Runtime, Session
 from firstaudio.engines.kokoro.runtimes.detect import available, resolve
 from firstaudio.engines.kokoro.runtimes.ort import OrtRuntime
+from firstaudio.engines.kokoro.runtimes.profile import arithmetic_facts
 from firstaudio.engines.kokoro.sentences import measured_and_held_out
 from firstaudio.engines.kokoro.sessions import Lazy, load_window, window_shapes
 from firstaudio.engines.kokoro.statistics import StatisticsTable, measure_statistics
@@ -204,6 +205,7 @@ class _Bench:
             tuple(sample),
             datetime.now(UTC).isoformat(timespec="seconds"),
             {name: self._voices.digests()[name] for name in sample},
+            arithmetic_facts(),
         )
 
     def _features(self, voice: str, sentences: Sequence[str]) -> list[Features]:

@@ -115,7 +115,7 @@ class VoiceTable:
     def digests(self) -> dict[str, str]:
         """The SHA-256 of each voice's styles, by name: the same name in another file may be another voice."""
         self._digests = self._digests or {
-            name: hashlib.sha256(styles).hexdigest() for name, styles in self._styles.items()
+            name: hashlib.sha256(styles.data).hexdigest() for name, styles in self._styles.items()
         }
         return dict(self._digests)
 

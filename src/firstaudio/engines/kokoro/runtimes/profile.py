@@ -84,6 +84,17 @@ def machine_facts(graph: Path, candidates: Sequence[str], num_threads: int) -> d
     }
 
 
+def arithmetic_facts() -> dict[str, Any]:
+    """What decides how near bf16 comes to f32: the library with its kernels, and the processor that they are for."""
+    here = processor()
+    return {
+        "processor": here.model,
+        "architecture": here.architecture,
+        "flags": None if here.flags is None else list(here.flags),
+        "openvino": dict(_versions()).get("openvino"),
+    }
+
+
 def load_or_measure(folder: Path, facts: Mapping[str, Any], measure: Callable[[], Choice]) -> MachineProfile:
     """The profile that is kept, or a new one where there is none or it is stale. Blocks while another process measures.
 
