@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from firstaudio.audio.chunk import Chunk
 
 Decode = Literal["auto", "windowed", "whole"]
+Waiting = Callable[[Callable[[], object]], None]
+"""Takes what is to be called, which must not block, once and on any thread, and maybe at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,10 @@ class Engine(Protocol):
     comes to sound different (another model has been loaded): audio that was kept from before is not heard any more.
     It may have an attribute `windows_reason: str`, read where somebody asks for windows and `info.incremental` is off:
     why there are none and what would bring them, for the sentence "... gives only whole segments here: {reason}".
+    An engine that gives up its model while nobody speaks has a method `awaken() -> Waiting | None`, which must not
+    block: None where it can speak at once; else it has begun to load, and what is returned takes whom to tell when that
+    has ended, well or not. It then has an attribute `asleep_s: float`: how long that took the last time, in seconds; 0
+    while it can speak at once.
     """
 
     @property

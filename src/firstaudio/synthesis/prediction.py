@@ -102,7 +102,7 @@ class Prediction:
     Attributes:
         kind: Whose line.
         tokens: Latin characters that come first, at speed 1.
-        wait_ms: In the queue.
+        wait_ms: In the queue, and for the engine's model.
         ttfa_ms: Accept to first audio; None where too little was known.
     """
 
@@ -150,7 +150,14 @@ class Predictor:
         self._errors: dict[bool, deque[float]] = {False: deque(maxlen=NUM_ERRORS), True: deque(maxlen=NUM_ERRORS)}
 
     def predict(
-        self, utterance: Utterance, info: EngineInfo, trace: Trace, backlog: Backlog, *, is_cached: bool
+        self,
+        utterance: Utterance,
+        info: EngineInfo,
+        trace: Trace,
+        backlog: Backlog,
+        *,
+        is_cached: bool,
+        asleep_s: float = 0.0,
     ) -> Prediction:
         """What TTFA will be, from measured figures; from the engine's own expectation while there are few.
 
@@ -160,11 +167,12 @@ class Predictor:
             trace: Its format, delivery, and when it was accepted.
             backlog: What goes before it.
             is_cached: Whether its first segment is there already.
+            asleep_s: How long the engine needs to load what it gave up, in seconds.
         """
         is_whole = trace.delivery == "whole"
         kind = Kind(utterance.engine or info.name, trace.format, is_whole, is_cached and not is_whole)
         tokens = _num_tokens(utterance.text, is_whole=is_whole) / utterance.speed
-        work_ms, wait_ms = self._work_ms(kind, tokens, info), wait_s(backlog) * 1000
+        work_ms, wait_ms = self._work_ms(kind, tokens, info), (wait_s(backlog) + asleep_s) * 1000
         return Prediction(kind, tokens, wait_ms, None if work_ms is None else work_ms + wait_ms)
 
     def observe(self, prediction: Prediction, trace: Trace) -> None:

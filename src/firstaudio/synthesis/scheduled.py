@@ -22,7 +22,7 @@ class StreamFigures:
 
     Attributes:
         state: "ready" waits for a lane, "running" has a step on one, "parked" waits for its reader, "joined" waits for
-            a step of another stream that speaks the same, "made" needs no further step.
+            a step of another stream that speaks the same or for the engine's model, "made" needs no further step.
         age_s: Since it was opened, in seconds.
         due_s: Until its next chunk is wanted, in seconds; negative when that is overdue; None when none is to come.
         lead_s: Audio that a listener has ahead who plays at once, in seconds; negative for as long as he has been

@@ -23,11 +23,12 @@ from typing import NamedTuple
 
 from firstaudio.clock import NS_PER_MS, NS_PER_S, Clock, now_ns
 from firstaudio.config import StreamingConfig
+from firstaudio.engines.base import Waiting
 from firstaudio.errors import OverloadedError
 from firstaudio.synthesis.admission import Demand, feasible
 from firstaudio.synthesis.pace import Pace
 from firstaudio.synthesis.scheduled import ScheduledStream, StreamFigures
-from firstaudio.synthesis.step import StepResult, Waiting, Work
+from firstaudio.synthesis.step import StepResult, Work
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class SchedulerStatistics:
         num_unstarted: Of them, those that no audio was made for yet.
         num_waiting: Of them, those whose step waits for a lane.
         num_parked: Of them, those that need nothing now: their readers have enough.
-        num_joined: Of them, those that wait for a step of another stream that speaks the same.
+        num_joined: Of them, those that wait for a step of another stream that speaks the same, or for the model.
         num_lanes: Steps that can run at the same time.
         num_busy_lanes: Steps that run.
         num_steps: Since the start.

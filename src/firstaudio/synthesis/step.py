@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from firstaudio.audio.chunk import Chunk
-
-Waiting = Callable[[Callable[[], object]], None]
-"""Takes what is to be called, which must not block, once and on any thread, and maybe at once."""
+from firstaudio.engines.base import Waiting
 
 
 class StepResult(NamedTuple):

@@ -342,7 +342,10 @@ class Synthesizer:
         entry, utterance = casting.entry, casting.utterance
         is_cached = not utterance.fresh and self.cache.expects(opening_key(entry.engine, utterance))
         backlog = entry.scheduler.backlog(streaming)
-        prediction = self.predictor.predict(utterance, entry.engine.info, trace, backlog, is_cached=is_cached)
+        asleep_s = getattr(entry.engine, "asleep_s", 0.0)
+        prediction = self.predictor.predict(
+            utterance, entry.engine.info, trace, backlog, is_cached=is_cached, asleep_s=asleep_s
+        )
         trace.predicted_ttfa_ms = prediction.ttfa_ms
         return prediction
 

@@ -13,12 +13,12 @@ from firstaudio.audio.resample import ChunkResampler
 from firstaudio.audio.stitch import Stitcher
 from firstaudio.clock import NS_PER_MS, NS_PER_S, Clock, now_ns
 from firstaudio.config import StreamingConfig
-from firstaudio.engines.base import Engine, EngineInfo, SpeakRequest
+from firstaudio.engines.base import Engine, EngineInfo, SpeakRequest, Waiting
 from firstaudio.errors import EmptyTextError, EngineError
 from firstaudio.synthesis.cache import KEPT_FOR, PhraseCache
 from firstaudio.synthesis.recording import PENDING, Pending, Recorded, Replay
 from firstaudio.synthesis.segment_key import opening_key, segment_key
-from firstaudio.synthesis.step import StepResult, Waiting
+from firstaudio.synthesis.step import StepResult
 from firstaudio.synthesis.utterance import Utterance
 from firstaudio.text.plan import CostModel, SpeechRate, pause_s, plan_budget
 from firstaudio.text.segment import Segment, Segmenter
@@ -99,6 +99,7 @@ class UtteranceWork:
         self._collected: deque[Recorded] = deque()  # of a segment that is given whole
         self._is_collected = False
         self._waits_for: Waiting | None = None  # since the last step
+        self._has_waited = False  # for the engine's model, in this segment
         self._attempt = 0
         self._segment_audio_s = self._segment_work_s = 0.0
         self._decode = ""  # how the segment was decoded
@@ -173,7 +174,7 @@ class UtteranceWork:
         if self._segment is None:
             return False
         self._trace.num_segments += 1
-        self._attempt = 0
+        self._attempt, self._has_waited = 0, False
         self._listen()
         return True
 
@@ -204,9 +205,12 @@ class UtteranceWork:
             self._trace.warmth = "cached"
 
     def _advance(self) -> list[Chunk]:
-        """One engine step of the current segment; none while another lane is at work on the same."""
+        """One engine step of the current segment; none while another lane is at work on the same, or a model loads."""
         replay = self._replay
         assert replay is not None
+        self._waits_for = self._awaken()
+        if self._waits_for is not None:
+            return []
         try:
             recorded = self._next_chunk(replay) if self._prepare(replay) else PENDING
         except EngineError as error:
@@ -221,6 +225,19 @@ class UtteranceWork:
                 return []
             self._segment_audio_s += recorded.chunk.duration_s
             return self._convert(self._stitcher.push(self._in_utterance(recorded.chunk)))
+
+    def _awaken(self) -> Waiting | None:
+        """What to wait for where the engine has given up its model, once a segment: it may do so again at once.
+
+        Kept audio waits, too: what follows it is not there, and a listener who waits hears no gap.
+        """
+        if self._is_prepared or self._has_waited:
+            return None
+        waiting = awaken() if (awaken := getattr(self._engine, "awaken", None)) else None
+        self._has_waited = waiting is not None
+        if self._has_waited and self._trace.first_chunk_ns is None:
+            self._trace.warmth = "cold"
+        return waiting
 
     def _prepare(self, replay: Replay) -> bool:
         """See that the engine has the segment; False: another lane is giving it to it."""

@@ -11,6 +11,8 @@ import pytest
 from firstaudio.engines.kokoro.keeper import Keeper
 from firstaudio.errors import ConfigError
 
+TIMEOUT_S = 30.0
+
 
 class FakeTimer:
     """A timer that fires when the test says so."""
@@ -162,3 +164,86 @@ def test_many_at_once_load_it_once(keeper: Keeper[object], loads: list[object], 
         thread.join(20)
     assert len(loads) == 1
     assert seen == loads * 8
+
+
+class Gate:
+    """A load that ends when the test says so."""
+
+    def __init__(self) -> None:
+        self.begun, self.may_end = threading.Event(), threading.Event()
+        self.problem: Exception | None = None
+        self.num_loads = 0
+
+    def __call__(self) -> object:
+        self.num_loads += 1
+        self.begun.set()
+        assert self.may_end.wait(TIMEOUT_S)
+        if self.problem is not None:
+            raise self.problem
+        return object()
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+def test_what_is_there_needs_no_waking(keeper: Keeper[object], loads: list[object], timers: list[FakeTimer]):
+    with keeper.use():
+        assert keeper.awaken() is None
+    assert keeper.awaken() is None
+    assert len(loads) == 1
+
+
+def test_whoever_wakes_it_goes_on_and_is_told_when_it_is_there(gate: Gate, timers: list[FakeTimer]):
+    keeper = Keeper(gate, 30.0)
+    told = [threading.Event() for _ in range(3)]
+    for event in told[:2]:
+        waiting = keeper.awaken()
+        assert waiting is not None
+        waiting(event.set)
+    assert gate.begun.wait(TIMEOUT_S)
+    assert not any(event.is_set() for event in told)
+    gate.may_end.set()
+
+    assert all(event.wait(TIMEOUT_S) for event in told[:2])
+    assert keeper.peek() is not None
+    assert (gate.num_loads, keeper.awaken()) == (1, None)
+    waiting(told[2].set)  # who asks after the end is told at once
+    assert told[2].is_set()
+    assert keeper.load_s > 0
+    assert len(timers) == 1  # nobody may come: then it is let go again
+
+
+def test_whoever_waits_for_what_cannot_be_loaded_is_told_too_and_the_next_tries_again(
+    gate: Gate, timers: list[FakeTimer], caplog: pytest.LogCaptureFixture
+):
+    keeper, told = Keeper(gate, 30.0), threading.Event()
+    gate.problem = ConfigError("no file")
+    gate.may_end.set()
+    waiting = keeper.awaken()
+    assert waiting is not None
+    waiting(told.set)
+    assert told.wait(TIMEOUT_S)
+    assert "could not be loaded again" in caplog.text
+    assert keeper.peek() is None
+
+    gate.problem = None
+    with keeper.use() as found:
+        assert found is not None
+    assert gate.num_loads == 2
+
+
+def test_it_is_not_closed_in_the_middle_of_loading(gate: Gate, timers: list[FakeTimer]):
+    keeper, told = Keeper(gate, 30.0), threading.Event()
+    waiting = keeper.awaken()
+    assert waiting is not None
+    waiting(told.set)
+    assert gate.begun.wait(TIMEOUT_S)
+    closing = threading.Thread(target=keeper.close)
+    closing.start()
+    gate.may_end.set()
+    closing.join(TIMEOUT_S)
+
+    assert told.is_set()
+    assert (keeper.peek(), keeper.awaken()) == (None, None)

@@ -17,7 +17,7 @@ import numpy as np
 from firstaudio.audio.chunk import Chunk, WordMark
 from firstaudio.clock import NS_PER_S, now_ns
 from firstaudio.config import Config
-from firstaudio.engines.base import EngineInfo, SpeakRequest, Voice
+from firstaudio.engines.base import EngineInfo, SpeakRequest, Voice, Waiting
 from firstaudio.engines.espeak.phonemizer import Phonemizer
 from firstaudio.engines.kokoro.decoder import SAMPLE_RATE
 from firstaudio.engines.kokoro.keeper import Keeper
@@ -165,6 +165,17 @@ class KokoroEngine:
             return "no voice was measured when it started: run `firstaudio models optimize` and start again"
         is_unmeasured = self._choices.decode_reason == NEVER_OPTIMIZED
         return f"{self._choices.decode_reason}{' and start again' if is_unmeasured else ''}"
+
+    def awaken(self) -> Waiting | None:
+        """None: the model is there. Else it has begun to load; see `Engine`."""
+        assert self._keeper is not None, "start the engine first"
+        return self._keeper.awaken()
+
+    @property
+    def asleep_s(self) -> float:
+        """How long the model took to load the last time, in seconds; 0 while it is there."""
+        assert self._keeper is not None, "start the engine first"
+        return 0.0 if self._keeper.peek() is not None else self._keeper.load_s
 
     def progress(self) -> tuple[float, str]:
         """How far `start` has come, 0..1, and what it is doing."""

@@ -17,7 +17,7 @@ class StreamNow(BaseModel):
     num_characters: int
     state: Literal["ready", "running", "parked", "joined", "made"] = Field(
         description="Waits for a lane; a step is on a lane; waits for its reader; waits for a step of another stream "
-        "that speaks the same; needs no further step."
+        "that speaks the same, or for the engine's model; needs no further step."
     )
     age_s: float = Field(description="Since it was lined up.")
     due_s: float | None = Field(description="Until its next chunk is wanted; negative: overdue; null: none is to come.")

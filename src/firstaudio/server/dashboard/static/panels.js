@@ -4,7 +4,7 @@ import { histogram, timeline } from "./charts.js";
 import { $, clockTime, empty, facts, h, ms, number, seconds, share, show, table, words } from "./dom.js";
 
 const STAGES = ["queue", "text_processing", "phonemize", "model_inference", "audio_conversion", "chunk_delivery"];
-const STATES = { running: "a step is on a lane", ready: "waits for a lane", parked: "waits for its reader", joined: "waits for a step of another stream that speaks the same", made: "all is made" };
+const STATES = { running: "a step is on a lane", ready: "waits for a lane", parked: "waits for its reader", joined: "waits for a step of another stream that speaks the same, or for the engine's model", made: "all is made" };
 const OUTCOMES = { completed: "var(--running)", cancelled: "var(--parked)", refused: "var(--ready)", failed: "var(--bad)" };
 const SPAN_S = 600;
 const RATE_SPAN_S = 60;
