@@ -23,7 +23,7 @@ class SchedulerFigures(BaseModel):
     num_unstarted: int = Field(description="Streams that no audio was made for yet.")
     num_waiting: int = Field(description="Streams whose next step waits for a lane.")
     num_parked: int = Field(description="Streams that need nothing now.")
-    num_joined: int = Field(description="Streams that wait for a step of another one that speaks the same, or for the model.")
+    num_joined: int = Field(description="Streams that wait for another one's step, or for the model.")
     num_lanes: int = Field(description="Steps that can run at the same time.")
     num_busy_lanes: int
     num_steps: int

@@ -22,7 +22,7 @@ GAUGES = {
     "num_unstarted": ("streams_unstarted", "Streams that no audio was made for yet."),
     "num_waiting": ("streams_waiting", "Streams whose next step waits for a lane."),
     "num_parked": ("streams_parked", "Streams that need nothing now: their readers have enough."),
-    "num_joined": ("streams_joined", "Streams that wait for a step of another one that speaks the same, or for the model."),
+    "num_joined": ("streams_joined", "Streams that wait for another one's step, or for the model."),
     "peak_streams": ("streams_peak", "Most streams at the same time since the start."),
     "num_lanes": ("lanes", "Steps that can run at the same time."),
     "num_busy_lanes": ("lanes_busy", "Steps that run."),
