@@ -50,17 +50,20 @@ IMPORT_EACH_ALONE = """
 import importlib, json, sys, threading, traceback
 import psutil
 
-def forget():
-    for name in [n for n in sys.modules if n.partition(".")[0] == "firstaudio"]:
-        del sys.modules[name]
+def ours():
+    return {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "firstaudio"}
 
-failures = {}
-for name in sys.argv[1:]:
-    forget()
+kept, failures = {}, {}
+for name, before in json.load(sys.stdin):
+    for other in ours():
+        del sys.modules[other]
+    sys.modules.update((other, kept[other]) for other in before)
     try:
         importlib.import_module(name)
+        kept = ours() | kept
     except BaseException:
         failures[name] = traceback.format_exc()
+        break
     if threading.active_count() > 1 or psutil.Process().children():
         failures[name] = f"started {threading.enumerate()}, {psutil.Process().children()}"
         break
@@ -68,20 +71,40 @@ print(json.dumps(failures))
 """
 
 
-def imported_rooms(path: Path) -> Iterator[str]:
-    """The rooms of this package that a file imports, anywhere in it."""
+def imported_names(path: Path) -> Iterator[str]:
+    """What a file imports, anywhere in it: modules, and what may be modules."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{path}:{node.lineno} imports relatively"
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        else:
-            continue
-        for name in names:
-            package, _, rest = name.partition(".")
-            if package == "firstaudio" and rest != "__version__":
-                yield rest.partition(".")[0]
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def imported_rooms(path: Path) -> Iterator[str]:
+    """The rooms of this package that a file imports."""
+    for name in imported_names(path):
+        package, _, rest = name.partition(".")
+        if package == "firstaudio" and rest != "__version__":
+            yield rest.partition(".")[0]
+
+
+def path_of(module: str) -> Path:
+    path = PACKAGE.joinpath(*module.split(".")[1:])
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def needs() -> dict[str, set[str]]:
+    """All modules of this package that each may load, with those that these may load in turn."""
+    found = {}
+    for module in MODULES:
+        names = [module, *imported_names(path_of(module))]
+        parts = [name.split(".") for name in names]
+        found[module] = {".".join(part[:end]) for part in parts for end in range(1, len(part) + 1)} & set(MODULES)
+    for by in MODULES:
+        for each in found.values():
+            each |= found[by] if by in each else set()
+    return found
 
 
 def allowed(room: str) -> set[str]:
@@ -91,11 +114,9 @@ def allowed(room: str) -> set[str]:
 
 @pytest.mark.parametrize("module", [module for module in MODULES if module not in ROOTS])
 def test_imports_follow_the_arrow(module: str):
-    path = PACKAGE.joinpath(*module.split(".")[1:])
-    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     room = module.split(".")[1]
 
-    assert set() == set(imported_rooms(path)) - allowed(room)
+    assert set() == set(imported_rooms(path_of(module))) - allowed(room)
 
 
 def test_the_package_itself_imports_nothing():
@@ -103,10 +124,12 @@ def test_the_package_itself_imports_nothing():
 
 
 def test_each_module_imports_alone_and_starts_nothing():
-    """One process: third-party packages stay loaded, this package is forgotten before each import."""
-    modules = [module for module in MODULES if not module.endswith("__main__")]
+    """One process: before each import this package is forgotten, but for what was imported alone and leads not back."""
+    all_needs = needs()
+    modules = sorted((m for m in MODULES if not m.endswith("__main__")), key=lambda m: len(all_needs[m]))
+    before = [[module, [m for m in all_needs[module] & {*modules} if module not in all_needs[m]]] for module in modules]
     run = subprocess.run(
-        [sys.executable, "-c", IMPORT_EACH_ALONE, *modules], capture_output=True, text=True, check=True
+        [sys.executable, "-c", IMPORT_EACH_ALONE], input=json.dumps(before), capture_output=True, text=True, check=True
     )
 
     assert json.loads(run.stdout) == {}
