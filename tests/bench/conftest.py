@@ -12,6 +12,11 @@ from typing import Any
 import pytest
 
 
+@pytest.fixture(autouse=True)
+def loads_begin_soon(young_garbage: None) -> None:
+    """For all tests of the harness."""
+
+
 @dataclass(frozen=True)
 class Request:
     method: str

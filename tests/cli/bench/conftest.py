@@ -49,6 +49,11 @@ class Benched:
 Bench = Callable[..., Benched]
 
 
+@pytest.fixture(autouse=True)
+def loads_begin_soon(young_garbage: None) -> None:
+    """For all tests of the harness."""
+
+
 @pytest.fixture(scope="package")
 def server() -> Iterator[ReferenceServer]:
     with running(FIGURES) as reference:
