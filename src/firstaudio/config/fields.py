@@ -159,16 +159,14 @@ class KokoroConfig:
     ] = "auto"
     precision: Annotated[
         Literal["auto", "f32", "bf16"],
-        Help(
-            "arithmetic of the decoder; auto: bf16 where the processor has it and `models optimize` found it faithful"
-        ),
+        Help("arithmetic of windows; auto: bf16 where the processor has it and `models optimize` found it faithful"),
     ] = "auto"
     runtimes: Annotated[
         tuple[str, ...],
         MinLen(1),
         Help(
-            "what runs the model, comma-separated, such as onnxruntime-cpu, openvino-cpu, onnxruntime-cuda; auto: the "
-            "fastest that was measured on this machine"
+            "what decodes windows, comma-separated, such as onnxruntime-cpu, openvino-cpu, onnxruntime-cuda; auto: the "
+            "fastest that was measured on this machine; all else runs on onnxruntime-cpu"
         ),
     ] = ("auto",)
     num_threads: Annotated[int, Ge(0), Le(256), Help("threads of one step; 0: one for each physical core")] = 0
