@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from firstaudio.engines.kokoro.sessions import ByLength, Exclusive, Lazy, is_sound, load_window, window_shapes
+from firstaudio.engines.kokoro.loaded_piece import is_sound
+from firstaudio.engines.kokoro.sessions import ByLength, Lazy, load_window, window_shapes
 from firstaudio.errors import EngineError
 
 
@@ -43,37 +43,6 @@ class FixedRuntime(LooseRuntime):
 
     def load_each(self, model: Path, shapes: Any) -> Any:
         return [self.load(model, each) for each in shapes]
-
-
-def test_an_exclusive_session_runs_one_step_at_a_time():
-    inside, most = [0], [0]
-    arrived, go = threading.Semaphore(0), threading.Event()
-
-    class Slow(Named):
-        def run(self, inputs: Any) -> Any:
-            inside[0] += 1
-            most[0] = max(most[0], inside[0])
-            arrived.release()
-            assert go.wait(20)
-            inside[0] -= 1
-            return super().run(inputs)
-
-    session = Exclusive(Slow("one"))
-    threads = [threading.Thread(target=session.run, args=({},)) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    assert arrived.acquire(timeout=20)
-    go.set()
-    for thread in threads:
-        thread.join(20)
-    assert (most, inside) == ([1], [0])
-
-
-def test_an_exclusive_session_that_failed_can_be_used_again(tools: SimpleNamespace):
-    session = Exclusive(tools.Faulty(Named("one"), {0: "raise"}))
-    with pytest.raises(EngineError):
-        session.run({})
-    assert session.run({}) == {"name": "one"}
 
 
 def test_a_lazy_session_is_loaded_once_when_it_is_needed():
@@ -135,7 +104,14 @@ def test_a_runtime_that_fixes_shapes_compiles_every_length(kokoro: Any):
     ],
 )
 def test_spectra_are_sound_when_finite_and_not_constant(x: Any, sound: bool):
-    assert is_sound({"x": x}) is sound
+    assert is_sound({"x": x}, ["x"]) is sound
+
+
+def test_numbers_of_frames_are_no_sound_and_a_curve_may_be_flat():
+    outputs = {"hidden": np.float32([1.0, 2.0]), "f0": np.zeros(4, np.float32), "durations": np.int64([1, 1])}
+    assert is_sound(outputs, ["hidden"])
+    assert not is_sound(outputs, ["f0"])
+    assert not is_sound(outputs | {"f0": np.float32([np.nan, 0.0])}, ["hidden"])
 
 
 @pytest.mark.parametrize("fault", ["raise", "nan", "constant"])

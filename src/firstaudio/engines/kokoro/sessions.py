@@ -1,4 +1,4 @@
-"""The loaded pieces: which runtime runs which, one caller at a time, each length of window compiled for itself."""
+"""Sessions made of sessions: loaded when they are needed, each length of window compiled for itself."""
 
 from __future__ import annotations
 
@@ -7,29 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from firstaudio.engines.kokoro.decoder import HALF_FRAMES, SPECTRA
 from firstaudio.engines.kokoro.runtimes.base import Arrays, Port, Runtime, Session, ShapedRuntime, Shapes
-
-
-class Exclusive:
-    """A session that lanes share: one step at a time.
-
-    Args:
-        session: Does the work.
-    """
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._lock = threading.Lock()
-        self.inputs, self.outputs = session.inputs, session.outputs
-
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
-        """See `Session.run`."""
-        with self._lock:
-            return self._session.run(inputs)
 
 
 class Lazy:
@@ -94,9 +75,3 @@ def load_window(runtime: Runtime, path: Path, shapes: Mapping[int, Shapes]) -> S
     if not isinstance(runtime, ShapedRuntime):
         return runtime.load(path)
     return ByLength(dict(zip(shapes, runtime.load_each(path, list(shapes.values())), strict=True)))
-
-
-def is_sound(outputs: Arrays) -> bool:
-    """Whether a window's spectra can be: finite, and not the same everywhere."""
-    x = outputs["x"]
-    return bool(np.isfinite(x).all() and np.ptp(x) > 0)
