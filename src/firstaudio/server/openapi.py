@@ -47,7 +47,7 @@ _SPEECH_HEADERS: dict[str, str] = {
     "X-Voice": "The voice that speaks, aliases resolved.",
     "X-Language": "The language that is spoken.",
     "X-Sample-Rate": "Sample rate of the audio in Hz.",
-    "X-Runtime": "What runs the model, in order of use; absent where the engine tells none.",
+    "X-Runtime": "What decodes the audio, in order of use; absent where the engine tells none.",
     "X-Decode": "windowed or whole, as it was; absent where the engine has no windows.",
     "X-Warmth": "cached: all that its first audio needs was kept; cold: the engine had to load something; else warm.",
     "X-Failover": "Engines that were passed over, each with the reason; absent where nobody was.",
