@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import sys
@@ -155,6 +156,23 @@ def test_verify_says_ok_or_exits_with_1(run, folder: Path, server: Server):
     assert result.exit_code == 1
     assert result.stdout.decode().splitlines()[0] == f"damaged\t{folder / 'kokoro' / 'model.onnx'}"
     assert "firstaudio models pull kokoro" in result.stderr
+
+
+def test_verify_reads_what_was_cut_out_of_a_model_too(run, folder: Path, server: Server):
+    run("models", "pull")
+    place = folder / "kokoro" / "pieces" / "0123-1"
+    place.mkdir(parents=True)
+    (place / "front.onnx").write_bytes(b"a piece")
+    written = {"num_bytes": 7, "mtime_ns": 0, "sha256": hashlib.sha256(b"a piece").hexdigest()}
+    (place / "manifest.json").write_text(json.dumps({"files": {"front.onnx": written}}))
+    result = run("models", "verify")
+    assert (result.exit_code, result.stdout.decode().splitlines()[-1]) == (0, f"ok\t{place / 'front.onnx'}")
+
+    (place / "front.onnx").write_bytes(b"A piece")
+    result = run("models", "verify", "kokoro")
+    assert (result.exit_code, result.stdout.decode().splitlines()[-1]) == (1, f"damaged\t{place / 'front.onnx'}")
+    assert "cut again by: firstaudio models optimize" in result.stderr
+    assert "models pull" not in result.stderr
 
 
 def test_verify_without_any_model_is_no_success(run, folder: Path):

@@ -90,12 +90,12 @@ def verify(
     config: ConfigOption = None,
     model_folder: ModelFolderOption = None,
 ) -> None:
-    """Compare every file with the SHA-256 of its manifest.
+    """Compare every file with the SHA-256 of its manifest, and those that were cut out of it.
 
     Prints a line for each: state, path. Exits with 1 where one is damaged, missing or was never checked, or where there
     is none.
     """
-    from firstaudio.engines.kokoro.store import installed
+    from firstaudio.engines.kokoro.store import installed, verify_derived
     from firstaudio.engines.kokoro.store import model_folder as folder_of
     from firstaudio.engines.kokoro.store import verify as verify_model
 
@@ -103,16 +103,19 @@ def verify(
     there = {model.folder.name: model for model in installed(folder)}
     names = list(there) if name is None else [name]
     found = [(state, folder / each / file) for each in names for file, state in verify_model(folder, each).items()]
+    cut = [(state, folder / each / file) for each in names for file, state in verify_derived(folder, each).items()]
     copied = [file for each in names if each in there for file in there[each].copied]
-    for state, path in [*found, *(("unchecked", file.path) for file in copied)]:
+    for state, path in [*found, *cut, *(("unchecked", file.path) for file in copied)]:
         print(state, path, sep="\t")
     for file in copied:
         talk(str(file))
-    if not found and not copied:
+    if any(state != "ok" for state, _path in cut):
+        talk("what was cut out of a model is cut again by: firstaudio models optimize")
+    if not found and not cut and not copied:
         talk(f"there are no model files in {folder}; run: firstaudio models pull kokoro")
     elif any(state != "ok" for state, _path in found):
         talk("to mend pulled files run: firstaudio models pull kokoro")
-    if not found or copied or any(state != "ok" for state, _path in found):
+    if not (found or cut) or copied or any(state != "ok" for state, _path in (*found, *cut)):
         raise typer.Exit(EXIT_DAMAGED)
 
 

@@ -16,11 +16,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from firstaudio.engines.kokoro import pieces as module
 from firstaudio.engines.kokoro.disk import LOCKS_FOLDER, locked, sha256_of
-from firstaudio.engines.kokoro.pieces import MANIFEST, NAMES, NormParameters, cached_pieces, pieces_of
+from firstaudio.engines.kokoro.pieces import (
+    MANIFEST,
+    NAMES,
+    NormParameters,
+    cached_pieces,
+    forget_damaged,
+    pieces_of,
+    verify_pieces,
+)
 from firstaudio.engines.kokoro.surgery.graph import AnchorError
 from firstaudio.errors import ConfigError
 
@@ -71,8 +80,12 @@ def test_pieces_lie_under_the_sum_of_their_source_with_a_manifest_of_all_files(k
     assert pieces.folder.name == f"{pieces.sha256[:16]}-{module.CUT_VERSION}"
     files = {f"{name}.onnx" for name in NAMES} | {"norms.npz"}
     assert {path.name for path in pieces.folder.iterdir() if path.is_file()} == files | {MANIFEST}
-    listed = json.loads((pieces.folder / MANIFEST).read_text())["files"]
-    assert listed == {name: (pieces.folder / name).stat().st_size for name in files}
+    manifest = json.loads((pieces.folder / MANIFEST).read_text())
+    assert {name: (each["num_bytes"], each["sha256"]) for name, each in manifest["files"].items()} == {
+        name: ((pieces.folder / name).stat().st_size, sha256_of(pieces.folder / name)) for name in files
+    }
+    assert manifest["versions"] == {"cut": module.CUT_VERSION, "onnx": onnx.__version__, "opsets": {"ai.onnx": 17}}
+    assert (manifest["source"], manifest["anchors"]) == (str(tools.MODEL), pieces.anchors)
 
 
 def test_what_is_cut_is_not_cut_again(folder: Path, cuts: list[Path], tools: SimpleNamespace, kokoro: Any):
@@ -104,6 +117,58 @@ def test_a_file_that_is_not_as_it_was_is_noticed(folder: Path, tools: SimpleName
     else:
         (target / name).write_bytes(content[: len(content) // 2] if harm == "truncated" else content + b"\0")
     assert module._read(target) is None
+
+
+def flip(path: Path) -> None:
+    """Turn one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def set_mtime_ns(path: Path, mtime_ns: int) -> None:
+    os.utime(path, ns=(mtime_ns, mtime_ns))
+
+
+def test_a_bit_that_was_changed_is_noticed_and_a_copy_with_another_time_is_not_made_again(
+    folder: Path, cuts: list[Path], tools: SimpleNamespace
+):
+    path = pieces_of(tools.MODEL, folder).path("front")
+    written_ns, content = path.stat().st_mtime_ns, path.read_bytes()
+    set_mtime_ns(path, written_ns + 10**9)
+    assert pieces_of(tools.MODEL, folder).path("front") == path
+    assert cuts == []
+    flip(path)
+    set_mtime_ns(path, written_ns + 10**9)
+    assert pieces_of(tools.MODEL, folder).path("front").read_bytes() == content
+    assert len(cuts) == 1
+
+
+def test_a_bit_that_changed_by_itself_is_noticed_when_it_is_looked_for(folder: Path, tools: SimpleNamespace):
+    """Its file has the time at which it was written: to be sure, all has to be read."""
+    pieces = pieces_of(tools.MODEL, folder)
+    home, path = pieces.folder.name, pieces.path("window")
+    assert not forget_damaged(pieces)
+    written_ns = path.stat().st_mtime_ns
+    flip(path)
+    set_mtime_ns(path, written_ns)
+    pieces.path("tail").unlink()
+    states = verify_pieces(folder)
+    assert {name: state for name, state in states.items() if state != "ok"} == {
+        f"{home}/window.onnx": "damaged",
+        f"{home}/tail.onnx": "missing",
+    }
+    assert len(states) == len(NAMES) + 1
+    assert forget_damaged(pieces)
+    assert cached_pieces(tools.MODEL, folder) is None
+    assert verify_pieces(folder) == {}
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"files": {"front.onnx": 3}}', '{"files": 3}'])
+def test_a_manifest_of_nonsense_is_damaged_itself(folder: Path, tools: SimpleNamespace, content: str):
+    pieces = pieces_of(tools.MODEL, folder)
+    (pieces.folder / MANIFEST).write_text(content)
+    assert verify_pieces(folder) == {f"{pieces.folder.name}/{MANIFEST}": "damaged"}
 
 
 def test_a_truncated_piece_is_made_again_and_said(
@@ -154,7 +219,7 @@ def test_norms_that_cannot_be_read_vouch_for_nothing(folder: Path, tools: Simple
     target = pieces_of(tools.MODEL, folder).folder
     (target / "norms.npz").write_bytes(content)
     manifest = json.loads((target / MANIFEST).read_text())
-    manifest["files"]["norms.npz"] = len(content)
+    manifest["files"]["norms.npz"] |= {"num_bytes": len(content), "sha256": sha256_of(target / "norms.npz")}
     (target / MANIFEST).write_text(json.dumps(manifest))
     assert module._read(target) is None
 

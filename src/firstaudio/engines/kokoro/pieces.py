@@ -2,7 +2,8 @@
 
 <model folder>/pieces/<first digits of the source's SHA-256>-<version of the cut>/
     front.onnx source.onnx generator.onnx window.onnx tail.onnx norms.npz
-    manifest.json       written last: without it, nothing in the folder is used
+    manifest.json       written last: without it, nothing in the folder is used; source, versions, anchors, and of each
+                        file its size, SHA-256 and the time at which it was written
     statistics/         what `optimize` measured of each voice, by name and hash of its styles
     fidelity.json       its verdict
     compiled/           what runtimes keep of the window piece (`runtimes/kept.py`)
@@ -14,12 +15,12 @@ import json
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from zipfile import BadZipFile
 
 import numpy as np
@@ -31,6 +32,7 @@ from firstaudio.errors import ConfigError
 if TYPE_CHECKING:
     from firstaudio.engines.kokoro.surgery.anchors import Anchors
     from firstaudio.engines.kokoro.surgery.cut import Cut
+    from firstaudio.engines.kokoro.surgery.graph import Graph
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +42,8 @@ NAMES = ("front", "source", "generator", "window", "tail")
 HASH_DIGITS = 16
 COMPILED = "compiled"
 FOUND_OUT = ("statistics", "fidelity.json")  # of the model and not of the files: they outlive a damaged piece
+FileState = Literal["ok", "missing", "damaged"]
+UNREADABLE = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, BadZipFile)  # what damage raises
 
 _TEMPORARY: dict[Path, Path] = {}  # where pieces lie that could not lie where they should
 
@@ -126,6 +130,43 @@ def cached_pieces(model: Path, folder: Path) -> Pieces | None:
     return _read(_place_of(model, folder)[1]) if folder.is_dir() else None
 
 
+def verify_pieces(folder: Path) -> dict[str, FileState]:
+    """How each file is that was cut out of a model, by its SHA-256; by name, which begins with that of its own folder.
+
+    Args:
+        folder: Holds the pieces of every model, each in a folder of its own.
+    """
+    places = sorted(manifest.parent for manifest in folder.glob(f"*/{MANIFEST}"))
+    return {f"{place.name}/{name}": state for place in places for name, state in _states(place).items()}
+
+
+def forget_damaged(pieces: Pieces) -> bool:
+    """Whether a file has another SHA-256 than it was written with; then the pieces are not used any more.
+
+    Raises:
+        OSError: The folder may not be written.
+    """
+    if all(state == "ok" for state in _states(pieces.folder).values()):
+        return False
+    (pieces.folder / MANIFEST).unlink(missing_ok=True)
+    return True
+
+
+def _states(place: Path) -> dict[str, FileState]:
+    """How each file is that the manifest vouches for; one that cannot be read is damaged itself."""
+    try:
+        files = json.loads((place / MANIFEST).read_text(encoding="utf-8"))["files"]
+        return {name: _state(place / name, written["sha256"]) for name, written in files.items()}
+    except UNREADABLE:
+        return {MANIFEST: "damaged"}
+
+
+def _state(path: Path, sha256: str) -> FileState:
+    if not path.is_file():
+        return "missing"
+    return "ok" if sha256_of(path) == sha256 else "damaged"
+
+
 def _place_of(model: Path, folder: Path) -> tuple[str, Path]:
     """The sum of that very file, and the folder of its pieces. Raises ConfigError."""
     try:
@@ -141,16 +182,24 @@ def _read(folder: Path) -> Pieces | None:
     """What the manifest vouches for; None where there is none, or a file is not as it says."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        if all((folder / name).stat().st_size == size for name, size in manifest["files"].items()):
+        if all(_is_as_written(folder / name, written) for name, written in manifest["files"].items()):
             norms = _read_norms(folder / "norms.npz")
             return Pieces(folder, manifest["sha256"], manifest["noise"], manifest["anchors"], norms)
     except FileNotFoundError:
         return None
-    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, BadZipFile) as error:
+    except UNREADABLE as error:
         logger.warning("the pieces in %s are not usable (%s) and have to be made again", folder, error)
         return None
     logger.warning("the pieces in %s are not whole and have to be made again", folder)
     return None
+
+
+def _is_as_written(path: Path, written: Mapping[str, Any]) -> bool:
+    """By size and time; by its sum where the time is another one, as that of a copy is. Raises OSError."""
+    found = path.stat()
+    if found.st_size != written["num_bytes"]:
+        return False
+    return bool(found.st_mtime_ns == written["mtime_ns"] or sha256_of(path) == written["sha256"])
 
 
 def _read_norms(path: Path) -> NormParameters:
@@ -203,7 +252,9 @@ def _cut_into(model: Path, sha256: str, target: Path) -> None:
         for name, piece in parts.pieces.items():
             (beside / f"{name}.onnx").write_bytes(piece.SerializeToString())
         _write_norms(beside / "norms.npz", parts.norms)
-        atomic_write(beside / MANIFEST, json.dumps(_manifest(model, sha256, anchors, parts, beside), indent=2).encode())
+        source = {"sha256": sha256, "source": str(model), "versions": _versions(graph)}
+        manifest = source | _found(anchors, parts) | {"files": _written(beside)}
+        atomic_write(beside / MANIFEST, json.dumps(manifest, indent=2).encode())
         for name in FOUND_OUT:
             if (target / name).exists():
                 (target / name).replace(beside / name)
@@ -222,14 +273,26 @@ def _beside(target: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _manifest(model: Path, sha256: str, anchors: Anchors, parts: Cut, folder: Path) -> dict[str, Any]:
+def _versions(graph: Graph) -> dict[str, Any]:
+    """Of the cut, of what wrote the pieces, and of the operators in them."""
+    import onnx
+
+    opsets = {each.domain or "ai.onnx": each.version for each in graph.model.opset_import}
+    return {"cut": CUT_VERSION, "onnx": onnx.__version__, "opsets": opsets}
+
+
+def _found(anchors: Anchors, parts: Cut) -> dict[str, Any]:
+    return {"anchors": asdict(anchors), "noise": {name: asdict(want) for name, want in parts.noise.items()}}
+
+
+def _written(folder: Path) -> dict[str, dict[str, Any]]:
     return {
-        "sha256": sha256,
-        "source": str(model),
-        "cut_version": CUT_VERSION,
-        "anchors": asdict(anchors),
-        "noise": {name: asdict(want) for name, want in parts.noise.items()},
-        "files": {path.name: path.stat().st_size for path in sorted(folder.iterdir())},
+        path.name: {
+            "num_bytes": path.stat().st_size,
+            "sha256": sha256_of(path),
+            "mtime_ns": path.stat().st_mtime_ns,
+        }
+        for path in sorted(folder.iterdir())
     }
 
 

@@ -167,6 +167,18 @@ def verify(folder: Path, name: str) -> dict[str, State]:
     return {file.file: _verified(folder / name, file) for file in manifest.files}
 
 
+def verify_derived(folder: Path, name: str) -> dict[str, State]:
+    """How each file is that was cut out of a model, by its SHA-256; by its path from the model's folder.
+
+    Raises:
+        ConfigError: There is no such model.
+    """
+    from firstaudio.engines.kokoro.pieces import verify_pieces
+
+    states = verify_pieces(existing(folder, name) / PIECES_FOLDER)
+    return {f"{PIECES_FOLDER}/{file}": state for file, state in states.items()}
+
+
 def remove(folder: Path, name: str) -> int:
     """Remove a model and what was made from it; nothing outside `folder`.
 
