@@ -105,7 +105,7 @@ def _verdict(config: Config, files: ModelFiles, folder: Path) -> Check:
 
 
 def _figures(verdict: Verdict) -> str:
-    told = [each for each in (verdict.windowed, verdict.bf16, verdict.seeds) if each is not None]
+    told = [each for each in (verdict.windowed, verdict.short, verdict.bf16, verdict.seeds) if each is not None]
     return f"measured {verdict.measured_at}: " + ", ".join(map(_distance, told))
 
 

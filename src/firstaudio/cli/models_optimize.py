@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _MEANING = {
     "windowed": "windows against whole, both in f32",
+    "short": "the same, of short texts",
     "bf16": "windows in bf16 against windows in f32",
     "seeds": "two noise seeds of the whole: how much the model differs from itself",
 }
@@ -70,7 +71,7 @@ def _print(outcome: Outcome) -> None:
         table.add_column(title, justify="right")
     table.add_column("")
     table.add_column("what")
-    for each in (verdict.windowed, verdict.bf16, verdict.seeds):
+    for each in (verdict.windowed, verdict.short, verdict.bf16, verdict.seeds):
         if each is not None:
             table.add_row(*_row(each))
     console = Console(width=None if sys.stdout.isatty() else 160)

@@ -168,10 +168,12 @@ class Tiny:
         self.decoder = self.decoder_with(lambda inputs, _length: (self.sessions["window"].run(inputs)["x"], "one"))
         self._measuring: Any = None
 
-    def decoder_with(self, window: Any) -> Decoder:
+    def decoder_with(self, window: Any, min_frames: int = 0) -> Decoder:
         """A decoder on the loaded pieces with a window piece of one's own."""
         front, source, tail, generator = (self.sessions[name] for name in ("front", "source", "tail", "generator"))
-        return Decoder(front, source, tail, lambda: generator, window, self.pieces.noise, "whole")
+        return Decoder(
+            front, source, tail, lambda: generator, window, self.pieces.noise, "whole", min_frames=min_frames
+        )
 
     def model_with(self, sessions: Mapping[str, Session], folder: Path) -> CutModel:
         """A model whose windows go to the first of these sessions while it can; statistics lie in `folder`."""

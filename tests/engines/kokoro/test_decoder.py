@@ -145,6 +145,17 @@ def test_a_run_shorter_than_any_window_is_decoded_whole(kokoro: Any, tools: Simp
     assert name == "whole"
 
 
+def test_windows_may_begin_at_a_greater_length(kokoro: Any, tools: SimpleNamespace):
+    one, two = kokoro.features(8), kokoro.features(20)
+    affine = np.zeros((1, len(kokoro.pieces.norms.scale), 2), np.float32)
+    session = kokoro.sessions["window"]
+    decoder = kokoro.decoder_with(lambda inputs, _length: (session.run(inputs)["x"], "w"), one.num_frames + 1)
+    assert 16 < one.num_frames < two.num_frames
+    assert [decoder.can_window(each) for each in (one, two)] == [False, True]
+    assert [name for _, name in decoder.windows(one, affine, tools.SEED)] == ["whole"]
+    assert {name for _, name in decoder.windows(two, affine, tools.SEED)} == {"w"}
+
+
 def test_the_same_seed_gives_the_same_speech_and_another_one_other_noise(kokoro: Any, tools: SimpleNamespace):
     features = kokoro.features(20)
     first, again, other = (kokoro.decoder.whole(features, seed) for seed in ((1, 0), (1, 0), (2, 0)))

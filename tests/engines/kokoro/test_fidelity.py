@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from firstaudio.engines.kokoro.fidelity import (
     seam_excess_db,
     signal_to_noise_db,
 )
+from firstaudio.engines.kokoro.windows import LENGTHS
 
 SAMPLE_RATE = 24_000
 JOINS = (7200, 14_400)
@@ -161,6 +163,45 @@ def test_a_verdict_is_read_as_it_was_written(tmp_path: Path, bf16: Comparison | 
 )
 def test_a_verdict_holds_for_the_voices_that_it_was_found_with(there: dict[str, str], changed: list[str]):
     assert verdict(comparison(0.3)).changed_voices(there) == changed
+
+
+def short_texts(*texts: tuple[int, float]) -> Comparison:
+    return Comparison("short", tuple(Distance(lsd_db, 30.0, 0.1, num_frames) for num_frames, lsd_db in texts))
+
+
+@pytest.mark.parametrize(
+    ("short", "min_frames"),
+    [
+        (None, LENGTHS[0]),
+        (short_texts((17, 0.9), (30, 0.5)), LENGTHS[0]),
+        (short_texts((17, 1.26), (30, 0.98), (60, 0.5)), 18),
+        (short_texts((60, 0.5), (17, 1.01), (30, 0.2)), 18),  # the others do not make up for it
+        (short_texts((17, 0.2), (30, 1.1), (60, 0.5)), LENGTHS[0]),  # one of many
+        (short_texts((17, 1.1), (17, 0.8), (60, 0.5)), LENGTHS[0]),  # texts of one length are one mean
+        (short_texts((17, 1.1), (17, 0.95), (60, 0.5)), 18),
+        (short_texts((17, 0.2), (30, 2.1), (60, 0.5)), 31),  # beyond the worst that is allowed
+        (short_texts((17, 3.0), (60, 3.0)), 61),
+        (short_texts((17, math.nan), (60, 0.5)), 18),
+    ],
+)
+def test_what_is_shorter_than_the_shortest_text_that_is_faithful_is_decoded_whole(
+    tmp_path: Path, short: Comparison | None, min_frames: int
+):
+    found = replace(verdict(comparison(0.3)), short=short)
+    assert found.min_frames == min_frames
+    assert found.allows_windows
+    found.save(tmp_path)
+    read = read_verdict(tmp_path)
+    assert read is not None
+    assert read.min_frames == min_frames
+    assert json.loads((tmp_path / VERDICT_FILE).read_text())["min_frames"] == min_frames
+
+
+@given(st.lists(st.tuples(st.integers(LENGTHS[0], 90), st.floats(0, 3)), max_size=20))
+def test_texts_that_are_not_decoded_whole_are_within_the_bound(texts: list[tuple[int, float]]):
+    found = replace(verdict(comparison(0.3)), short=short_texts(*texts))
+    rest = [lsd_db for num_frames, lsd_db in texts if num_frames >= found.min_frames]
+    assert not rest or (np.mean(rest) <= MAX_MEAN_DB + 1e-9 and max(rest) <= MAX_WORST_DB)
 
 
 def test_a_verdict_of_no_number_allows_nothing_after_it_was_read(tmp_path: Path):

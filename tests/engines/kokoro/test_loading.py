@@ -122,6 +122,19 @@ def test_a_verdict_decides(files: ModelFiles):
     assert (far.decode, "worst distance 5.00 dB" in far.decode_reason) == ("whole", True)
 
 
+def test_what_is_shorter_than_the_verdict_allows_is_decoded_whole_and_it_is_said(
+    files: ModelFiles, kokoro: Any, given: tuple[Any, ...], tools: SimpleNamespace
+):
+    num_frames = kokoro.features(60).num_frames
+    for longest, expected in ((num_frames - 1, "windowed"), (num_frames, "whole")):
+        short = Comparison("short", (Distance(1.5, 9.0, None, longest),))
+        replace(verdict(0.2), short=short).save(folder_of(files))
+        loaded = load_model(config(), files)
+        loaded.model.voices.put(tools.VOICE, kokoro.statistics(kokoro.features(60)))
+        assert {part.decode for part in loaded.model.parts(*given, windowed=True)} == {expected}
+        assert loaded.choices.decode_reason.endswith(f"; what is shorter than {(longest + 1) / 40:g} s is whole")
+
+
 def with_other_styles(tools: SimpleNamespace, path: Path) -> Path:
     """The voices, each under another one's name."""
     with np.load(tools.VOICES) as archive:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -13,10 +14,14 @@ import pytest
 
 from firstaudio.config import Config, KokoroConfig
 from firstaudio.engines.kokoro import loading, optimize
+from firstaudio.engines.kokoro.fidelity import read_verdict
 from firstaudio.engines.kokoro.runtimes.figures import MIN_ROUNDS
 from firstaudio.engines.kokoro.runtimes.measure import compare
 from firstaudio.engines.kokoro.runtimes.ort import OrtRuntime
+from firstaudio.engines.kokoro.runtimes.profile import arithmetic_facts
+from firstaudio.engines.kokoro.sentences import SENTENCES, SHORT, SHORT_ENGLISH, measured_and_held_out, short
 from firstaudio.engines.kokoro.store import ModelFiles
+from firstaudio.engines.kokoro.windows import LENGTHS
 from firstaudio.errors import ConfigError
 
 CONFIG = Config(kokoro=KokoroConfig(runtimes=("onnxruntime-cpu", "other"), num_threads=1, g2p="espeak"))
@@ -56,6 +61,37 @@ def test_each_runtime_is_told_and_a_second_run_says_what_it_uses_again(files: Mo
     assert second[:3] == first[:3]
     assert len(second) == 4
     assert second[3].startswith("runtimes: nothing has changed since they were measured, 20")
+
+
+def test_pieces_that_were_damaged_are_cut_again(files: ModelFiles):
+    """By a fault of the disk, which leaves a file's time as it was."""
+    path = loading.pieces_of(files.model, files.pieces).path("tail")
+    content, written_ns = path.read_bytes(), path.stat().st_mtime_ns
+    path.write_bytes(bytes(len(content)))
+    os.utime(path, ns=(written_ns, written_ns))
+
+    assert steps_of(files)[0] == "cutting the model"
+    assert path.read_bytes() == content
+
+
+def test_short_texts_judge_too(files: ModelFiles):
+    verdict = optimize.optimize(CONFIG, files, ["af_heart", "ef_dora"], lambda *_: None).verdict
+    assert verdict.short is not None
+    lengths = [each.num_frames for each in verdict.short.distances]
+    assert 2 <= len(lengths) <= len(SHORT["en-us"]) + len(SHORT["es"])
+    assert all(length is not None and length >= LENGTHS[0] for length in lengths)
+    assert len(verdict.windowed.distances) == 4
+    assert set(verdict.styles) == {"af_heart", "ef_dora"}
+    assert verdict.facts == arithmetic_facts()
+    assert read_verdict(loading.pieces_of(files.model, files.pieces).folder) == verdict
+
+
+def test_no_text_both_measures_and_judges():
+    assert set(SHORT) == set(SENTENCES)
+    for language in SENTENCES:
+        measured, held_out = measured_and_held_out(language)
+        assert not {*measured} & {*held_out, *short(language)}
+        assert len(short(language)) == len(SHORT_ENGLISH)
 
 
 def test_what_could_not_be_kept_is_not_measured(files: ModelFiles, tmp_path: Path):

@@ -116,6 +116,7 @@ class Decoder:
         noise: What random numbers the source wants, by input.
         name: Of the runtime of everything but the windows.
         lengths: Frames of the windows.
+        min_frames: Shorter runs are decoded whole; at least the first of `lengths`, which counts where this is 0.
     """
 
     def __init__(
@@ -128,11 +129,13 @@ class Decoder:
         noise: Wants,
         name: str,
         lengths: Sequence[int] = LENGTHS,
+        min_frames: int = 0,
     ) -> None:
         self.name = name
         self._front, self._source, self._tail = front, source, tail
         self._generator, self._window, self._noise = generator, window, noise
         self._lengths = tuple(lengths)
+        self._min_frames = max(self._lengths[0], min_frames)
 
     def features(self, ids: Sequence[int], style: Floats, speed: float) -> Features:
         """Run the front.
@@ -160,8 +163,8 @@ class Decoder:
         return {"hidden": features.hidden, "har": har, "style": features.style}
 
     def can_window(self, features: Features) -> bool:
-        """Whether a run is long enough for a window: none was prepared for fewer frames, and whole they are exact."""
-        return features.num_frames >= self._lengths[0]
+        """Whether a run is long enough for windows: whole it is exact, and what is short does not take long."""
+        return features.num_frames >= self._min_frames
 
     def windows(self, features: Features, affine: Floats, seed: Sequence[int]) -> Iterator[tuple[Floats, str]]:
         """The same audio a window at a time, each with the name of the runtime that made it; together (600 F,).

@@ -139,7 +139,7 @@ class KokoroEngine:
 
     def _load(self, files: ModelFiles) -> Loaded:
         """The model, and what was chosen for it this time."""
-        loaded = load_model(self._config, files, self._tell)
+        loaded = load_model(self._config, files, self._tell, self._voices)
         self._choices = loaded.choices
         return loaded
 

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstaudio.engines.kokoro.disk import atomic_write
+from firstaudio.engines.kokoro.windows import LENGTHS
 
 Floats = NDArray[np.float32]
 
-VERDICT_VERSION = 2
+VERDICT_VERSION = 3
 VERDICT_FILE = "fidelity.json"
 
 # A log-spectral distance of 1 dB on average, with none beyond 2 dB, is what listeners do not tell from the original.
@@ -40,11 +41,13 @@ class Distance:
         lsd_db: Log-spectral distance.
         snr_db: Of the reference over the difference; large is near. None where there is no difference.
         seam_db: Roughness at the joins over that of the reference at the same places; None without joins.
+        num_frames: Of the text, where it counts.
     """
 
     lsd_db: float
     snr_db: float | None
     seam_db: float | None = None
+    num_frames: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class Comparison:
     """A way of rendering against the reference, over several sentences of several voices.
 
     Attributes:
-        name: What was compared: "windowed", "bf16", "seeds".
+        name: What was compared: "windowed", "short", "bf16", "seeds".
         distances: One for each sentence.
     """
 
@@ -111,6 +114,7 @@ class Verdict:
         measured_at: ISO 8601, UTC.
         styles: The hash of the styles of each of them, as it was then.
         facts: What bf16 was computed with; see `arithmetic_facts`. What is said of f32 holds elsewhere, too.
+        short: As `windowed`, of short texts; None where all were too short for a window.
         version: Of how it is measured.
     """
 
@@ -121,12 +125,20 @@ class Verdict:
     measured_at: str
     styles: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    short: Comparison | None = None
     version: int = VERDICT_VERSION
 
     @property
     def allows_windows(self) -> bool:
         """Whether windows are the default."""
         return self.windowed.passes
+
+    @property
+    def min_frames(self) -> int:
+        """What is shorter is decoded whole: the least length from which on short texts are within the bound, too."""
+        texts = () if self.short is None else self.short.distances
+        lengths = {LENGTHS[0], *(each.num_frames + 1 for each in texts if each.num_frames is not None)}
+        return min(length for length in lengths if _passes_from(length, texts))
 
     @property
     def allows_bf16(self) -> bool:
@@ -148,7 +160,7 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """With the bound and the summaries, for people; `read_verdict` needs only the distances."""
-        comparisons = [each for each in (self.windowed, self.bf16, self.seeds) if each is not None]
+        comparisons = [each for each in (self.windowed, self.short, self.bf16, self.seeds) if each is not None]
         return {
             "version": self.version,
             "measured_at": self.measured_at,
@@ -156,6 +168,7 @@ class Verdict:
             "styles": dict(self.styles),
             "facts": dict(self.facts),
             "bound": {"mean_db": MAX_MEAN_DB, "worst_db": MAX_WORST_DB, "seam_db": MAX_SEAM_DB},
+            "min_frames": self.min_frames,
             "comparisons": {
                 each.name: {
                     "passes": each.passes,
@@ -168,6 +181,17 @@ class Verdict:
                 for each in comparisons
             },
         }
+
+
+def _passes_from(length: int, texts: Sequence[Distance]) -> bool:
+    """Whether texts that are at least so long are within the bound; where there are none, sentences have judged.
+
+    The mean is held to it from the shortest text on, so that longer ones cannot make up for those that fail.
+    """
+    long_enough = (each for each in texts if (each.num_frames or 0) >= length)
+    rest = sorted(long_enough, key=lambda each: (each.num_frames, each.lsd_db))
+    means = np.cumsum([each.lsd_db for each in rest]) / np.arange(1, len(rest) + 1)
+    return not rest or (bool((means <= MAX_MEAN_DB).all()) and Comparison("short", tuple(rest)).passes)
 
 
 def read_verdict(folder: Path) -> Verdict | None:
@@ -188,6 +212,7 @@ def read_verdict(folder: Path) -> Verdict | None:
             str(row["measured_at"]),
             dict(row["styles"]),
             dict(row["facts"]),
+            found.get("short"),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstaudio.config import Config
-from firstaudio.engines.kokoro.decoder import Decoder
+from firstaudio.engines.kokoro.decoder import SAMPLE_RATE, Decoder
 from firstaudio.engines.kokoro.dialect import read_dialect
 from firstaudio.engines.kokoro.fidelity import Verdict, read_verdict
 from firstaudio.engines.kokoro.loaded_piece import LoadedPiece, piece_on, whole_file_on, with_stand_by
@@ -38,7 +38,7 @@ from firstaudio.engines.kokoro.sessions import Lazy, load_window, window_shapes
 from firstaudio.engines.kokoro.statistics import StatisticsTable
 from firstaudio.engines.kokoro.store import ModelFiles
 from firstaudio.engines.kokoro.voices import VoiceTable
-from firstaudio.engines.kokoro.windows import LENGTHS
+from firstaudio.engines.kokoro.windows import LENGTHS, SAMPLES_PER_FRAME
 from firstaudio.errors import ConfigError, EngineError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]
 """What is being done, how many are done, how many there are."""
 
+SECONDS_PER_FRAME = SAMPLES_PER_FRAME / SAMPLE_RATE
 MEASURED_LENGTH = LENGTHS[1]  # frames of the window by which runtimes are compared: the middle one
 NEVER_OPTIMIZED = "nobody has measured windows and bf16 of this model here: run `firstaudio models optimize`"
 
@@ -95,13 +96,16 @@ def silent(_what: str, _done: int, _total: int) -> None:
     """A `Progress` that nobody reads."""
 
 
-def load_model(config: Config, files: ModelFiles, progress: Progress = silent) -> Loaded:
+def load_model(
+    config: Config, files: ModelFiles, progress: Progress = silent, voices: VoiceTable | None = None
+) -> Loaded:
     """Load and choose. Takes a second; the first time on a machine, as long as cutting and measuring take.
 
     Args:
         config: Section `kokoro`.
         files: The model.
         progress: Told of the steps of measuring runtimes, or when they were measured.
+        voices: Those that will speak; None: they are read from their file.
 
     Raises:
         ConfigError: A file or a setting is wrong.
@@ -111,7 +115,7 @@ def load_model(config: Config, files: ModelFiles, progress: Progress = silent) -
     if pieces is None:
         loaded = _whole_file(config, files, problem)
     else:
-        loaded = _cut_model(config, pieces, VoiceTable(files.voices).digests(), progress)
+        loaded = _cut_model(config, pieces, (voices or VoiceTable(files.voices)).digests(), progress)
     trim()
     return loaded
 
@@ -191,6 +195,7 @@ def _cut_model(config: Config, pieces: Pieces, styles: Mapping[str, str], progre
         window_runner(window),
         pieces.noise,
         cpu.name,
+        min_frames=0 if verdict is None else verdict.min_frames,
     )
     table = StatisticsTable(pieces.folder, len(pieces.norms.scale), styles)
     model = CutModel(pieces, decoder, [window, *loaded.values()], table)
@@ -282,6 +287,7 @@ def decide_decode(asked: str, verdict: Verdict | None, styles: Mapping[str, str]
     if verdict.allows_windows:
         return "windowed", f"windows are {verdict.windowed.mean_db:.2f} dB from whole, two noise seeds " + (
             f"{verdict.seeds.mean_db:.2f} dB from each other (measured {verdict.measured_at})"
+            f"; what is shorter than {verdict.min_frames * SECONDS_PER_FRAME:g} s is whole"
         )
     return "whole", f"windows are too far from whole: {'; '.join(verdict.windowed.failures)}"
 

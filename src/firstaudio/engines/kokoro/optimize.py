@@ -19,12 +19,12 @@ from firstaudio.engines.espeak.phonemizer import Phonemizer
 from firstaudio.engines.kokoro.decoder import Decoder, Features
 from firstaudio.engines.kokoro.fidelity import Comparison, Distance, Verdict, distance
 from firstaudio.engines.kokoro.loading import Loaded, Progress, cut_or_reason, load_model
-from firstaudio.engines.kokoro.pieces import Pieces, cached_pieces
+from firstaudio.engines.kokoro.pieces import Pieces, cached_pieces, forget_damaged
 from firstaudio.engines.kokoro.runtimes.base import Runtime, Session
 from firstaudio.engines.kokoro.runtimes.detect import available, resolve
 from firstaudio.engines.kokoro.runtimes.ort import OrtRuntime
 from firstaudio.engines.kokoro.runtimes.profile import arithmetic_facts
-from firstaudio.engines.kokoro.sentences import measured_and_held_out
+from firstaudio.engines.kokoro.sentences import measured_and_held_out, short
 from firstaudio.engines.kokoro.sessions import Lazy, load_window, window_shapes
 from firstaudio.engines.kokoro.statistics import StatisticsTable, measure_statistics
 from firstaudio.engines.kokoro.store import ModelFiles
@@ -44,6 +44,15 @@ class Outcome:
 
     verdict: Verdict
     loaded: Loaded
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """One text of one voice: windows from whole, two seeds from each other, windows in bf16 from those in f32."""
+
+    windowed: Distance
+    seeds: Distance
+    bf16: Distance | None
 
 
 def optimize(config: Config, files: ModelFiles, voices: Sequence[str], progress: Progress) -> Outcome:
@@ -79,6 +88,7 @@ def _cut(files: ModelFiles, progress: Progress) -> Pieces:
     found = cached_pieces(files.model, files.pieces)
     if found is not None:
         _require_writable(found.folder)
+    if found is not None and not forget_damaged(found):
         progress("the model is cut already", 0, 1)
         return found
     progress("cutting the model", 0, 1)
@@ -183,30 +193,38 @@ class _Bench:
     def judge(self, names: Sequence[str], progress: Progress) -> Verdict:
         """Compare on sentences that were not measured."""
         sample = _sample(names)
-        windowed: list[Distance] = []
-        bf16: list[Distance] = []
-        seeds: list[Distance] = []
+        sentences: list[_Heard] = []
+        short_texts: list[_Heard] = []
         for index, name in enumerate(sample):
             progress(f"judging {name}", index, len(sample))
-            affine = self._pieces.norms.affine(self._table.get(name))
-            for features in self._features(name, measured_and_held_out(language_of(name))[1]):
-                whole = self._f32.whole(features, SEED)
-                parts = [pcm for pcm, _ in self._f32.windows(features, affine, SEED)]
-                joined = np.concatenate(parts)
-                windowed.append(distance(whole, joined, list(accumulate(map(len, parts)))[:-1]))
-                seeds.append(distance(whole, self._f32.whole(features, OTHER_SEED)))
-                if self._bf16 is not None:
-                    low = np.concatenate([pcm for pcm, _ in self._bf16.windows(features, affine, SEED)])
-                    bf16.append(distance(joined, low))
+            language = language_of(name)
+            sentences += self._heard(name, measured_and_held_out(language)[1])
+            short_texts += self._heard(name, short(language))
+        bf16 = tuple(each.bf16 for each in (*sentences, *short_texts) if each.bf16 is not None)
         return Verdict(
-            Comparison("windowed", tuple(windowed)),
-            Comparison("bf16", tuple(bf16)) if bf16 else None,
-            Comparison("seeds", tuple(seeds)),
+            Comparison("windowed", tuple(each.windowed for each in sentences)),
+            Comparison("bf16", bf16) if bf16 else None,
+            Comparison("seeds", tuple(each.seeds for each in sentences)),
             tuple(sample),
             datetime.now(UTC).isoformat(timespec="seconds"),
             {name: self._voices.digests()[name] for name in sample},
             arithmetic_facts(),
+            Comparison("short", tuple(each.windowed for each in short_texts)) if short_texts else None,
         )
+
+    def _heard(self, voice: str, texts: Sequence[str]) -> Iterator[_Heard]:
+        """Each text in every way of rendering, that is long enough for windows."""
+        affine = self._pieces.norms.affine(self._table.get(voice))
+        for features in self._features(voice, texts):
+            whole = self._f32.whole(features, SEED)
+            parts = [pcm for pcm, _ in self._f32.windows(features, affine, SEED)]
+            joined = np.concatenate(parts)
+            windowed = distance(whole, joined, list(accumulate(map(len, parts)))[:-1])
+            bf16 = None
+            if self._bf16 is not None:
+                bf16 = distance(joined, np.concatenate([pcm for pcm, _ in self._bf16.windows(features, affine, SEED)]))
+            seeds = distance(whole, self._f32.whole(features, OTHER_SEED))
+            yield _Heard(replace(windowed, num_frames=features.num_frames), seeds, bf16)
 
     def _features(self, voice: str, sentences: Sequence[str]) -> list[Features]:
         """Each sentence through the front, for long enough that windows differ from whole."""

@@ -57,9 +57,25 @@ SENTENCES = {
     ),
 }
 NUM_HELD_OUT = 2  # the last ones judge, the others are measured
+# What a stream begins with. None is measured: they judge.
+SHORT_ENGLISH = ("No!", "Hello there.", "Thank you.", "One moment, please.", "What can I do for you?")
+SHORT = {
+    "en-us": SHORT_ENGLISH,
+    "en-gb": SHORT_ENGLISH,
+    "es": ("¡No!", "Hola a todos.", "Gracias.", "Un momento, por favor.", "¿Qué puedo hacer por usted?"),
+    "fr-fr": ("Non !", "Bonjour à tous.", "Merci.", "Un moment, s'il vous plaît.", "Que puis-je faire pour vous ?"),
+    "hi": ("नहीं!", "नमस्ते जी।", "धन्यवाद।", "एक पल, कृपया।", "मैं आपके लिए क्या कर सकता हूँ?"),
+    "it": ("No!", "Ciao a tutti.", "Grazie.", "Un momento, per favore.", "Che cosa posso fare per lei?"),
+    "pt-br": ("Não!", "Olá a todos.", "Obrigado.", "Um momento, por favor.", "O que posso fazer por você?"),
+}
 
 
 def measured_and_held_out(language: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Sentences for a language; English ones for a language that has none."""
     sentences = SENTENCES.get(language, ENGLISH)
     return sentences[:-NUM_HELD_OUT], sentences[-NUM_HELD_OUT:]
+
+
+def short(language: str) -> tuple[str, ...]:
+    """Short texts for a language; English ones for a language that has none."""
+    return SHORT.get(language, SHORT_ENGLISH)
