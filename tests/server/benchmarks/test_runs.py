@@ -231,7 +231,7 @@ def test_a_program_that_hangs_is_ended_at_its_deadline_with_all_that_it_started(
     benched: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     hangs = threading.Event()
-    monkeypatch.setattr(program, "_time_is_up", lambda _: asyncio.to_thread(hangs.wait, 20.0))
+    monkeypatch.setattr(program, "_time_is_up", lambda _: asyncio.to_thread(hangs.wait, 100.0))
     benched.service.benchmarks.deadline_s, benched.service.benchmarks.grace_s = 2.0, 0.5
     benched.program("hangs", tmp_path / "pids")
     benched.start()
