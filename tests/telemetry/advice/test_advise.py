@@ -213,6 +213,12 @@ def test_where_all_texts_are_late_alike_it_is_not_the_text():
     assert "target" not in advice(*late * 20)
 
 
+@pytest.mark.parametrize(("warm_ms", "told"), [(10.0, {"cold_start"}), (900.0, {"cold_start", "queue"})])
+def test_waiting_for_a_model_is_not_taken_for_too_many_listeners(warm_ms: float, told: set[str]):
+    measurements = [request("queue", warm_ms)] * 10 + [request("queue", warm_ms + 2000.0, warmth="cold")] * 5
+    assert set(advice(*measurements, config=Config(kokoro=KokoroConfig(unload_after_s=60.0)))) == told
+
+
 def test_cold_starts_are_told_with_what_they_cost():
     measurements = [request(ms=100.0)] * 20 + [request(ms=600.0, warmth="cold")] * 5
     told = advice(*measurements, config=Config(kokoro=KokoroConfig(unload_after_s=60.0)))["cold_start"]

@@ -76,6 +76,7 @@ def test_what_counts_as_served(fields: dict, expected: bool | None):
         ({"first_sent_ns": 2_000_000_001}, True),
         ({"first_sent_ns": 2_000_000_000}, False),
         ({"first_sent_ns": 2_000_000_001, "warmth": "cached"}, None),
+        ({"first_sent_ns": 2_000_000_001, "delivery": "whole"}, None),
         ({"first_sent_ns": None}, None),
         ({"first_sent_ns": None, "outcome": "cancelled"}, None),
         ({"first_sent_ns": None, "outcome": "cancelled", "finished_ns": 2_000_000_001}, True),

@@ -25,7 +25,7 @@ LARGE_SHARE = 0.2
 NOTABLE_MS = 20.0
 
 MEANING: Mapping[Stage, str] = {
-    "queue": "waiting for a lane",
+    "queue": "waiting for a lane, or for the engine's model",
     "text_processing": "reading the request and cutting the text",
     "phonemize": "turning text into phonemes",
     "model_inference": "making audio",
@@ -49,6 +49,8 @@ def bottleneck(summary: Summary, context: Context) -> Iterator[Recommendation]:
         return
     figures = summary.stages[stage]
     stage_ms = figures.ms.mean or 0.0
+    if stage == "queue" and _loading_ms(summary) >= stage_ms / 2:
+        return  # not too many listeners: `cold_start` says what to do
     cure = cure_of(stage, engine_of(summary, context), context)
     yield Recommendation(
         stage,
@@ -67,6 +69,15 @@ def bottleneck(summary: Summary, context: Context) -> Iterator[Recommendation]:
         cure.setting,
         cure.command,
     )
+
+
+def _loading_ms(summary: Summary) -> float:
+    """What requests that found the engine cold waited longer, spread over all."""
+    cold, warm = summary.by_warmth.get("cold"), summary.by_warmth.get("warm")
+    if cold is None or cold.ttfa.mean is None:
+        return 0.0
+    warm_ms = 0.0 if warm is None else warm.ttfa.mean or 0.0
+    return max(0.0, cold.ttfa.mean - warm_ms) * cold.ttfa.n / summary.ttfa.n
 
 
 def unexplained(summary: Summary, _: Context) -> Iterator[Recommendation]:

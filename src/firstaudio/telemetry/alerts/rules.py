@@ -85,8 +85,11 @@ def is_served(measurement: Measurement) -> bool | None:
 
 
 def _is_slow(measurement: Measurement) -> bool | None:
-    """A client that gave up after `SLOW_MS` without any audio counts; kept audio does not: it is never slow."""
-    if measurement.warmth == "cached":
+    """A client that gave up after `SLOW_MS` without any audio counts.
+
+    Kept audio does not, it is never slow; nor do whole files: how long they take is decided by the text.
+    """
+    if measurement.warmth == "cached" or measurement.delivery == "whole":
         return None
     if measurement.ttfa_ms is not None:
         return measurement.ttfa_ms >= SLOW_MS
