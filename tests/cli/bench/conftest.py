@@ -54,7 +54,7 @@ def loads_begin_soon(young_garbage: None) -> None:
     """For all tests of the harness."""
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def server() -> Iterator[ReferenceServer]:
     with running(FIGURES) as reference:
         yield reference
