@@ -20,7 +20,7 @@ serve: $(READY)  ## run the server
 	$(BIN)/firstaudio serve $(ARGS)
 
 test: $(READY)  ## run the tests
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(READY)  ## lint, format and types, as CI does
 	$(BIN)/ruff check .
