@@ -174,11 +174,11 @@ def short_texts(*texts: tuple[int, float]) -> Comparison:
     [
         (None, LENGTHS[0]),
         (short_texts((17, 0.9), (30, 0.5)), LENGTHS[0]),
-        (short_texts((17, 1.26), (30, 0.98), (60, 0.5)), 18),
-        (short_texts((60, 0.5), (17, 1.01), (30, 0.2)), 18),  # the others do not make up for it
-        (short_texts((17, 0.2), (30, 1.1), (60, 0.5)), LENGTHS[0]),  # one of many
-        (short_texts((17, 1.1), (17, 0.8), (60, 0.5)), LENGTHS[0]),  # texts of one length are one mean
-        (short_texts((17, 1.1), (17, 0.95), (60, 0.5)), 18),
+        (short_texts((17, 1.26), (30, 0.98), (60, 0.5)), LENGTHS[0]),  # the bound is one of the mean
+        (short_texts((17, 1.9), (30, 0.98), (60, 0.5)), 18),
+        (short_texts((60, 0.5), (17, 1.9), (30, 0.9)), 18),
+        (short_texts((17, 1.9), (30, 1.6), (60, 1.2)), 61),
+        (short_texts((17, 1.9), (17, 1.1), (60, 0.5)), 18),  # texts of one length go together
         (short_texts((17, 0.2), (30, 2.1), (60, 0.5)), 31),  # beyond the worst that is allowed
         (short_texts((17, 3.0), (60, 3.0)), 61),
         (short_texts((17, math.nan), (60, 0.5)), 18),
